@@ -1,0 +1,368 @@
+// Tensor: a shape and strides over a piece of the heap. Its operations are attached by src/ops from the op table.
+import { DTypeError, RushlightError, ShapeError } from '../util/errors.ts'
+import { f32View, i32View, i64View, i8View, u16View, u8View } from '../wasm/index.ts'
+import { accumulate, backward, type GradNode, type Hook } from './autograd.ts'
+import { DTYPES, type DType, dtypeOf, isFloating, type TypedArray } from './dtype.ts'
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './half.ts'
+import { printTensor } from './print.ts'
+import { currentScope, type Scope } from './scope.ts'
+import { contiguousStrides, isContiguous, normalizeDim, numelOf, type Shape, show } from './shape.ts'
+import { Storage } from './storage.ts'
+
+/** Nested arrays of numbers, bigints or booleans, as `tensor()` takes and `tolist()` gives. */
+export type NestedArray<T> = T | NestedArray<T>[]
+export type TensorData = NestedArray<number | bigint | boolean> | TypedArray | Float64Array | Int16Array | Uint32Array | BigUint64Array
+
+/** What a tensor holds of the heap and of the tape; apart from it, so that a finalizer can give it back. */
+class Holdings {
+  node: GradNode | null = null
+  constructor(public storage: Storage | null) {}
+  release(): void {
+    this.storage?.release()
+    this.storage = null
+    this.node?.release()
+    this.node = null
+  }
+}
+
+/** Only a net for loose tensors in a notebook: it fires when the event loop turns, never inside a synchronous loop. */
+const net = new FinalizationRegistry<Holdings>((holdings) => holdings.release())
+
+let live = 0
+
+/** Number of tensors that have not been disposed of. */
+export function liveTensors(): number {
+  return live
+}
+
+/** A multi-dimensional array on the heap. Made by `tensor()`, `zeros()` and the like; every operation is a method under PyTorch's name. */
+export class Tensor {
+  readonly shape: Shape
+  readonly strides: Shape
+  /** First element, in elements from the start of the storage. */
+  readonly offset: number
+  readonly dtype: DType
+  /** Sum of the gradients of all backward passes; a leaf owns it. */
+  grad: Tensor | null = null
+  /** @internal The scope that will dispose of it. */
+  scope: Scope | null = null
+  /** @internal Which output of its node it is. */
+  outputIndex = 0
+  /** @internal Hooks on a leaf's gradient. */
+  leafHooks: Set<Hook> | null = null
+  private readonly holdings: Holdings
+  private leafRequiresGrad = false
+  private netted = false
+
+  /** transformers.js's form: dtype, elements in row-major order, shape. */
+  constructor(type: string, data: ArrayLike<number> | ArrayLike<bigint>, dims: Shape)
+  /** @internal Takes over one reference to the storage. */
+  constructor(storage: Storage, shape: Shape, strides: Shape, offset: number, dtype: DType)
+  constructor(...args: [string, ArrayLike<number> | ArrayLike<bigint>, Shape] | [Storage, Shape, Shape, number, DType]) {
+    let holdings: Holdings
+    if (typeof args[0] === 'string') {
+      const [type, data, dims] = args as [string, ArrayLike<number>, Shape]
+      this.dtype = dtypeOf(type)
+      this.shape = [...dims]
+      this.strides = contiguousStrides(dims)
+      this.offset = 0
+      holdings = new Holdings(filledStorage(data, this.shape, this.dtype))
+    } else {
+      const [storage, shape, strides, offset, dtype] = args as [Storage, Shape, Shape, number, DType]
+      this.shape = shape
+      this.strides = strides
+      this.offset = offset
+      this.dtype = dtype
+      holdings = new Holdings(storage)
+    }
+    this.holdings = holdings
+    live++
+    this.moveTo(currentScope())
+  }
+
+  /** New memory of that shape, not cleared. `label` (the op) is named when memory runs out. */
+  static empty(shape: Shape, dtype: DType = 'float32', label = 'empty'): Tensor {
+    for (const size of shape)
+      if (!Number.isInteger(size) || size < 0)
+        throw new ShapeError(`${label}: sizes must be whole numbers from 0 up, found shape ${show(shape)}`)
+    const storage = Storage.allocate(numelOf(shape) * DTYPES[dtype].bytes, label)
+    return new Tensor(storage, [...shape], contiguousStrides(shape), 0, dtype)
+  }
+
+  /**
+   * A tensor of the given elements, in row-major order. `data` holds as many elements as the shape;
+   * float16 and bfloat16 may be given as their bits (Uint16Array) or as numbers.
+   */
+  static from(data: ArrayLike<number> | ArrayLike<bigint>, shape: Shape, dtype: DType = 'float32'): Tensor {
+    return new Tensor(filledStorage(data, shape, dtype), [...shape], contiguousStrides(shape), 0, dtype)
+  }
+
+  // ---- memory
+
+  /** @internal The storage; throws when the tensor has been disposed of. */
+  get storage(): Storage {
+    const { storage } = this.holdings
+    if (!storage) throw new RushlightError(`A tensor of shape ${show(this.shape)} was used after dispose(). Hint: it left its tidy() or no_grad module call; return it, or keep() it`)
+    return storage
+  }
+
+  /** @internal Address of the first element. */
+  get ptr(): number {
+    return this.storage.ptr + this.offset * DTYPES[this.dtype].bytes
+  }
+
+  /** @internal Another tensor over the same storage. */
+  alias(shape: Shape = this.shape, strides: Shape = this.strides, offset: number = this.offset): Tensor {
+    return new Tensor(this.storage.retain(), shape, strides, offset, this.dtype)
+  }
+
+  /** @internal Hands the tensor over to a scope, or to nobody (null: it lives until disposed of or collected). */
+  moveTo(scope: Scope | null): void {
+    this.scope = scope
+    if (scope) scope.tensors.push(this)
+    else if (!this.netted) {
+      this.netted = true
+      net.register(this, this.holdings, this.holdings)
+    }
+  }
+
+  /** Whether dispose() has been called, by hand or by a scope. */
+  get disposed(): boolean {
+    return this.holdings.storage === null
+  }
+
+  /** Gives its memory back (when no view, tape or owner needs it any more). Using the tensor afterwards throws. */
+  dispose(): void {
+    if (this.disposed) return
+    live--
+    this.holdings.release()
+    if (this.netted) net.unregister(this.holdings)
+    this.grad?.dispose()
+    this.grad = null
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  // ---- shape
+
+  /** Number of dimensions. */
+  get ndim(): number {
+    return this.shape.length
+  }
+  /** transformers.js's name of the shape. */
+  get dims(): Shape {
+    return this.shape
+  }
+  /** Number of elements. */
+  numel(): number {
+    return numelOf(this.shape)
+  }
+  /** Number of dimensions. */
+  dim(): number {
+    return this.shape.length
+  }
+  /** The shape, or the size of one dimension. */
+  size(): Shape
+  size(dim: number): number
+  size(dim?: number): Shape | number {
+    return dim === undefined ? this.shape : this.shape[normalizeDim('size', dim, this.ndim)]
+  }
+  /** Strides in elements, or one of them. */
+  stride(): Shape
+  stride(dim: number): number
+  stride(dim?: number): Shape | number {
+    return dim === undefined ? this.strides : this.strides[normalizeDim('stride', dim, this.ndim)]
+  }
+  /** Whether elements lie one after another in row-major order. */
+  is_contiguous(): boolean {
+    return isContiguous(this.shape, this.strides)
+  }
+  is_floating_point(): boolean {
+    return isFloating(this.dtype)
+  }
+  /** Bytes of one element. */
+  element_size(): number {
+    return DTYPES[this.dtype].bytes
+  }
+  /** Always 'cpu': computing happens in WebAssembly. */
+  get device(): string {
+    return 'cpu'
+  }
+
+  // ---- elements
+
+  /** @internal The contiguous elements as a typed array over the heap, valid until the next allocation. */
+  view1d(): TypedArray {
+    if (!this.is_contiguous()) throw new RushlightError('view1d: the tensor is not contiguous')
+    return viewOf(this.ptr, this.numel(), this.dtype)
+  }
+
+  /** A copy of the elements in row-major order: Float32Array, BigInt64Array …; float16 and bfloat16 as their 16 bits, bool as bytes. */
+  get data(): TypedArray {
+    if (this.is_contiguous()) return this.view1d().slice()
+    const { bytes, array } = DTYPES[this.dtype]
+    const n = this.numel()
+    const out = new array(new ArrayBuffer(n * bytes))
+    const whole = this.alias([this.reach()], [1], this.offset)
+    const view = whole.view1d()
+    let at = 0
+    const walk = (dim: number, from: number) => {
+      if (dim === this.ndim) out[at++] = view[from]
+      else for (let i = 0; i < this.shape[dim]; i++) walk(dim + 1, from + i * this.strides[dim])
+    }
+    walk(0, 0)
+    whole.dispose()
+    return out
+  }
+
+  /** Elements from the first to the last that it looks at. */
+  private reach(): number {
+    return this.shape.reduce((last, size, i) => last + (size - 1) * this.strides[i], 0) + 1
+  }
+
+  /** The elements as JavaScript numbers (or booleans). @throws RushlightError for an int64 beyond 2^53 */
+  private numbers(): (number | boolean)[] {
+    const { data } = this
+    const out = new Array<number | boolean>(data.length)
+    for (let i = 0; i < data.length; i++) {
+      const x = data[i]
+      if (this.dtype === 'bool') out[i] = x !== 0
+      else if (this.dtype === 'float16') out[i] = fromFloat16(x as number)
+      else if (this.dtype === 'bfloat16') out[i] = fromBfloat16(x as number)
+      else out[i] = Number(x)
+      if (typeof x === 'bigint' && !Number.isSafeInteger(out[i]))
+        throw new RushlightError(`tolist: the int64 ${x} has no exact JavaScript number. Hint: .data is a BigInt64Array`)
+    }
+    return out
+  }
+
+  /** The elements as nested arrays of numbers or booleans; a number for a tensor without dimensions. */
+  // biome-ignore lint/suspicious/noExplicitAny: the depth of nesting is known only at run time; unknown would make every use a cast
+  tolist(): any {
+    const flat = this.numbers()
+    if (this.ndim === 0) return flat[0]
+    let at = 0
+    const nest = (dim: number): NestedArray<number | boolean>[] =>
+      Array.from({ length: this.shape[dim] }, () => (dim === this.ndim - 1 ? flat[at++] : nest(dim + 1)))
+    return nest(0)
+  }
+
+  /** The one element as a number. @throws ShapeError when there are more or none */
+  item(): number {
+    if (this.numel() !== 1) throw new ShapeError(`item: expected a tensor of one element, found shape ${show(this.shape)}. Hint: tolist()`)
+    return Number(this.numbers()[0])
+  }
+
+  /** As PyTorch prints: four digits, columns aligned, long tensors summarized. */
+  toString(): string {
+    return printTensor(this)
+  }
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.disposed ? `tensor(disposed, shape=${show(this.shape)})` : printTensor(this)
+  }
+  [Symbol.for('Deno.customInspect')](): string {
+    return this.toString()
+  }
+
+  // ---- autograd
+
+  /** @internal The node of the tape that made it. */
+  get node(): GradNode | null {
+    return this.holdings.node
+  }
+  /** @internal */
+  attach(node: GradNode, index: number): void {
+    this.holdings.node = node.retain()
+    this.outputIndex = index
+  }
+  /** The operation that made it, when gradients are recorded; null for a leaf. */
+  get grad_fn(): { readonly name: string } | null {
+    return this.holdings.node
+  }
+  get is_leaf(): boolean {
+    return this.holdings.node === null
+  }
+  /** Whether operations on it are recorded. */
+  get requires_grad(): boolean {
+    return this.leafRequiresGrad || this.holdings.node !== null
+  }
+  set requires_grad(value: boolean) {
+    this.requires_grad_(value)
+  }
+  /** Turns recording on or off for a leaf. Returns the tensor. @throws DTypeError for integers */
+  requires_grad_(value = true): this {
+    if (value && !isFloating(this.dtype)) throw new DTypeError(`requires_grad: only floating dtypes have gradients, found ${this.dtype}`)
+    if (!this.is_leaf && !value) throw new RushlightError('requires_grad = false is for leaves. Hint: detach()')
+    if (this.is_leaf) this.leafRequiresGrad = value
+    return this
+  }
+  /** The same data with no history. Shares memory. */
+  detach(): Tensor {
+    return this.alias()
+  }
+  /**
+   * Computes gradients of everything that led to this tensor and adds them to the `.grad` of leaves; frees the tape unless `retain_graph`.
+   * @param gradient of the same shape; may be left out for a tensor of one element
+   */
+  backward(gradient?: Tensor | null | BackwardOptions, retain_graph = false): void {
+    const options = gradient instanceof Tensor || gradient == null ? { gradient, retain_graph } : gradient
+    for (const key of Object.keys(options))
+      if (key !== 'gradient' && key !== 'retain_graph')
+        throw new RushlightError(`backward: unsupported option ${key}. Supported: gradient, retain_graph`)
+    backward([this], [options.gradient ?? null], options.retain_graph ?? false, accumulate)
+  }
+  /** Calls `hook(grad)` when the gradient of this tensor is known; a returned tensor replaces it. Returns a handle with remove(). */
+  register_hook(hook: Hook): { remove(): void } {
+    if (!this.requires_grad) throw new RushlightError('register_hook: the tensor does not require gradients')
+    const hooks = this.node ? this.node.hooksOf(this.outputIndex) : (this.leafHooks ??= new Set())
+    hooks.add(hook)
+    return { remove: () => void hooks.delete(hook) }
+  }
+}
+
+/** The contiguous elements of a storage as a typed array over the heap. */
+function viewOf(ptr: number, n: number, dtype: DType): TypedArray {
+  if (n === 0) return new DTYPES[dtype].array(new ArrayBuffer(0))
+  switch (dtype) {
+    case 'float32':
+      return f32View(ptr, n)
+    case 'float16':
+    case 'bfloat16':
+      return u16View(ptr, n)
+    case 'int8':
+      return i8View(ptr, n)
+    case 'uint8':
+    case 'bool':
+      return u8View(ptr, n)
+    case 'int32':
+      return i32View(ptr, n)
+    case 'int64':
+      return i64View(ptr, n)
+  }
+}
+
+/** New storage with the given elements, converted to the dtype. */
+function filledStorage(data: ArrayLike<number> | ArrayLike<bigint>, shape: Shape, dtype: DType): Storage {
+  const n = numelOf(shape)
+  if (data.length !== n) throw new ShapeError(`tensor: ${data.length} elements do not fill shape ${show(shape)}, which has ${n}`)
+  const storage = Storage.allocate(n * DTYPES[dtype].bytes, 'tensor')
+  const view = viewOf(storage.ptr, n, dtype)
+  const big = data instanceof BigInt64Array || data instanceof BigUint64Array
+  if (view instanceof BigInt64Array) {
+    if (data instanceof BigInt64Array) view.set(data)
+    else for (let i = 0; i < n; i++) view[i] = BigInt(typeof data[i] === 'bigint' ? data[i] : Math.trunc(Number(data[i])))
+  } else if ((dtype === 'float16' || dtype === 'bfloat16') && !(data instanceof Uint16Array)) {
+    const toBits = dtype === 'float16' ? toFloat16 : toBfloat16
+    for (let i = 0; i < n; i++) view[i] = toBits(Number(data[i]))
+  } else if (dtype === 'bool') for (let i = 0; i < n; i++) view[i] = Number(data[i]) === 0 ? 0 : 1
+  else if (ArrayBuffer.isView(data) && !big) view.set(data as Float32Array)
+  else for (let i = 0; i < n; i++) view[i] = Number(data[i])
+  return storage
+}
+
+export interface BackwardOptions {
+  gradient?: Tensor | null
+  retain_graph?: boolean
+}
