@@ -61,8 +61,15 @@ export function checkOptions(where: string, given: object, known: readonly strin
       throw new UnsupportedOptionError(`${where}: unsupported option ${key}. Supported: ${known.join(', ')}`)
 }
 
-/** A value as errors show it: strings in quotes, cut where long, control characters escaped. */
+/** A value as errors show it: strings in quotes with control characters escaped, cut where long. Never throws. */
 export function shown(value: unknown): string {
-  const text = typeof value === 'bigint' ? `${value}` : (JSON.stringify(value) ?? String(value))
+  const text =
+    typeof value === 'string'
+      ? JSON.stringify(value)
+      : Array.isArray(value)
+        ? `a list of ${value.length}`
+        : typeof value === 'object' && value !== null
+          ? 'an object'
+          : String(value)
   return text.length > 80 ? `${text.slice(0, 79)}…` : text
 }

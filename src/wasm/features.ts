@@ -1,26 +1,6 @@
-// What this runtime can do: SIMD, relaxed SIMD, shared memory, blocking waits, Node's own modules.
+// What this runtime can do: SIMD, relaxed SIMD, shared memory, blocking waits.
 
-type BuiltinModules = {
-  'node:v8': typeof import('node:v8')
-  'node:zlib': typeof import('node:zlib')
-  'node:worker_threads': typeof import('node:worker_threads')
-  'node:os': typeof import('node:os')
-  'node:fs': typeof import('node:fs')
-  'node:fs/promises': typeof import('node:fs/promises')
-  'node:path': typeof import('node:path')
-  'node:util': typeof import('node:util')
-}
-
-/** A module of Node's (Deno and Bun have them too), or undefined in a browser. Never imported at the top, so bundlers see nothing. */
-export function builtin<K extends keyof BuiltinModules>(name: K): BuiltinModules[K] | undefined {
-  if (typeof process === 'undefined' || typeof process.getBuiltinModule !== 'function') return undefined
-  return process.getBuiltinModule(name) as BuiltinModules[K] | undefined
-}
-
-/** An environment variable, or undefined where there is no environment. */
-export function environment(name: string): string | undefined {
-  return typeof process === 'undefined' ? undefined : process.env?.[name] || undefined
-}
+import { builtin } from '../util/platform.ts'
 
 // () => i8x16.popcnt(i8x16.splat(0))
 const SIMD_PROBE = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11]

@@ -1,13 +1,14 @@
 // The runtime under everything: one memory, one set of kernels, one pool, made at first use.
 import { RushlightError } from '../util/errors.ts'
 import { Allocator, OutOfMemoryError } from './allocator.ts'
-import { defaultThreads, environment, hasRelaxedSimd, hasSharedMemory, hasSimd } from './features.ts'
+import { environment } from '../util/platform.ts'
+import { defaultThreads, hasRelaxedSimd, hasSharedMemory, hasSimd } from './features.ts'
 import { binary, type Build, createMemory, type Kernel, kernelNames, withMemoryForm } from './instantiate.ts'
 import type { KernelArgs } from './kernels.generated.ts'
 import { Pool } from './pool.ts'
 
 export type { KernelArgs } from './kernels.generated.ts'
-export { builtin, environment } from './features.ts'
+export { builtin, environment } from '../util/platform.ts'
 export { OutOfMemoryError }
 
 export type KernelName = keyof KernelArgs

@@ -3,7 +3,7 @@ import { inflateSync } from 'fflate'
 import relaxedPacked from 'rushlight:relaxed'
 import simdPacked from 'rushlight:simd'
 import { RushlightError } from '../util/errors.ts'
-import { builtin } from './features.ts'
+import { builtin } from '../util/platform.ts'
 
 export type Build = 'simd' | 'relaxed'
 export type Kernel = (...args: number[]) => void

@@ -2,7 +2,8 @@
 import workerSource from 'rushlight:worker'
 import { RushlightError } from '../util/errors.ts'
 import type { Allocator } from './allocator.ts'
-import { builtin, canBlock } from './features.ts'
+import { builtin } from '../util/platform.ts'
+import { canBlock } from './features.ts'
 import type { Kernel } from './instantiate.ts'
 import {
   ARGUMENTS,
