@@ -15,15 +15,23 @@ export type Backward = (grads: Tensor[], saved: Tensor[], needs: boolean[]) => (
 export type Hook = (grad: Tensor) => Tensor | null | undefined | void
 
 let recording = true
+/** Whether recording was asked for by name, by enable_grad: then models in eval mode record too. */
+let explicit = false
 
 /** Whether operations are being recorded. */
 export function is_grad_enabled(): boolean {
   return recording
 }
 
+/** @internal Whether recording is on because enable_grad said so. */
+export function isGradRequested(): boolean {
+  return recording && explicit
+}
+
 function withRecording<R>(value: boolean, name: string, fn: () => R): R {
-  const before = recording
+  const before = [recording, explicit]
   recording = value
+  explicit = value
   try {
     const result = fn()
     if (result instanceof Promise) {
@@ -32,7 +40,7 @@ function withRecording<R>(value: boolean, name: string, fn: () => R): R {
     }
     return result
   } finally {
-    recording = before
+    ;[recording, explicit] = before
   }
 }
 

@@ -5,15 +5,39 @@ export class Storage {
   /** Raised by every in-place change, so that backward can tell a saved tensor that was changed. */
   version = 0
   private refs = 1
+  private at: number | undefined
 
   private constructor(
-    readonly ptr: number,
     readonly bytes: number,
+    private readonly label: string,
+    private initialize?: (storage: Storage) => void,
   ) {}
 
   /** New memory, not cleared. `label` is named when memory runs out. */
   static allocate(bytes: number, label: string): Storage {
-    return new Storage(alloc(bytes, label), bytes)
+    const storage = new Storage(bytes, label)
+    storage.at = alloc(bytes, label)
+    return storage
+  }
+
+  /** Memory that appears, filled by `initialize`, when it is first looked at: a parameter that may yet be loaded from a file. */
+  static lazy(bytes: number, label: string, initialize: (storage: Storage) => void): Storage {
+    return new Storage(bytes, label, initialize)
+  }
+
+  /** Address in the heap. */
+  get ptr(): number {
+    if (this.at !== undefined) return this.at
+    this.at = alloc(this.bytes, this.label)
+    const initialize = this.initialize
+    this.initialize = undefined
+    initialize?.(this)
+    return this.at
+  }
+
+  /** Whether it has memory yet. */
+  get materialized(): boolean {
+    return this.at !== undefined
   }
 
   get alive(): boolean {
@@ -31,6 +55,9 @@ export class Storage {
   }
 
   release(): void {
-    if (--this.refs === 0) free(this.ptr)
+    if (--this.refs > 0 || this.at === undefined) return
+    free(this.at)
+    this.at = undefined
+    this.initialize = undefined
   }
 }

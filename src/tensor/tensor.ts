@@ -41,7 +41,7 @@ export class Tensor {
   readonly strides: Shape
   /** First element, in elements from the start of the storage. */
   readonly offset: number
-  readonly dtype: DType
+  dtype: DType
   /** Sum of the gradients of all backward passes; a leaf owns it. */
   grad: Tensor | null = null
   /** @internal The scope that will dispose of it. */
@@ -50,7 +50,8 @@ export class Tensor {
   outputIndex = 0
   /** @internal Hooks on a leaf's gradient. */
   leafHooks: Set<Hook> | null = null
-  private readonly holdings: Holdings
+  /** @internal */
+  protected readonly holdings: Holdings
   private leafRequiresGrad = false
   private netted = false
 
@@ -124,6 +125,13 @@ export class Tensor {
       this.netted = true
       net.register(this, this.holdings, this.holdings)
     }
+  }
+
+  /** @internal Takes over other contents of the same shape, contiguous; a parameter stays the same object when it is loaded or cast. */
+  adopt(storage: Storage, dtype: DType): void {
+    this.holdings.storage?.release()
+    this.holdings.storage = storage
+    this.dtype = dtype
   }
 
   /** Whether dispose() has been called, by hand or by a scope. */

@@ -8,7 +8,9 @@ const SMALL = 1 << 15 // largest size served from slabs
 const PAGE = 65536
 
 /** Thrown when the heap cannot grow; says who holds the memory. */
-export class OutOfMemoryError extends RushlightError {}
+export class OutOfMemoryError extends RushlightError {
+  override name = 'OutOfMemoryError'
+}
 
 interface Block {
   bytes: number
