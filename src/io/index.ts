@@ -1,0 +1,25 @@
+// Files: sources of bytes, model repositories, safetensors and GGUF.
+export type { Checkpoint, StoredTensor } from './checkpoint.ts'
+export {
+  GGML_TYPES,
+  type GgufCheckpoint,
+  type GgufTensor,
+  type GgufType,
+  type GgufValue,
+  openGguf,
+  writeGguf,
+} from './gguf.ts'
+export { LocalRepository, MemoryRepository, Repository } from './repository.ts'
+export {
+  openSafetensors,
+  openSafetensorsOf,
+  SAFETENSORS_FILE,
+  SAFETENSORS_INDEX,
+  type SafetensorsCheckpoint,
+  type SafetensorsDType,
+  type TensorToWrite,
+  writeSafetensors,
+  writeShardedSafetensors,
+} from './safetensors.ts'
+export { type ByteSink, bytesSink, fileSink } from './sink.ts'
+export { blobSource, type ByteSource, bytesSource, type Destination, openFile, openUrl, readBytes } from './source.ts'

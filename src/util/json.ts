@@ -1,0 +1,40 @@
+// JSON beyond JSON.parse: keys that appear twice, and the numbers that Python writes.
+
+/**
+ * JSON as Python writes it: `Infinity` and `-Infinity` are numbers. A byte order mark is skipped.
+ * @throws SyntaxError when it is not JSON
+ */
+export function parseJson(text: string): unknown {
+  const plain = text.startsWith('\ufeff') ? text.slice(1) : text
+  // 1e999 is how JSON can say infinity; strings are matched so that words in them stay.
+  const needed = plain.includes('Infinity')
+  return JSON.parse(
+    needed ? plain.replace(/"(?:[^"\\]|\\.)*"|\bInfinity\b/g, (m) => (m === 'Infinity' ? '1e999' : m)) : plain,
+  )
+}
+
+/**
+ * The first key that appears twice in one object of a JSON text, or undefined. JSON.parse would keep the last one silently.
+ * @param text that JSON.parse has accepted
+ */
+export function duplicateKey(text: string): string | undefined {
+  const open: (Set<string> | null)[] = [] // keys of the objects around; null for a list
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (c === 0x7b) open.push(new Set())
+    else if (c === 0x5b) open.push(null)
+    else if (c === 0x7d || c === 0x5d) open.pop()
+    else if (c === 0x22) {
+      const start = i
+      while (text.charCodeAt(++i) !== 0x22) if (text.charCodeAt(i) === 0x5c) i++
+      keyEnd.lastIndex = i + 1
+      const keys = open[open.length - 1]
+      if (!keys || !keyEnd.test(text)) continue
+      const key = JSON.parse(text.slice(start, i + 1)) as string
+      if (keys.has(key)) return key
+      keys.add(key)
+    }
+  }
+  return undefined
+}
+const keyEnd = /[ \t\n\r]*:/y
