@@ -26,8 +26,6 @@ export class Linear extends Module<[input: Tensor], Tensor> {
     bias: boolean | { bias?: boolean } = true,
   ) {
     super()
-    this.in_features = in_features
-    this.out_features = out_features
     const withBias = typeof bias === 'boolean' ? bias : (bias.bias ?? true)
     this.weight = Parameter.lazy([out_features, in_features], withinFan(in_features))
     this.bias = withBias ? Parameter.lazy([out_features], withinFan(in_features)) : null
@@ -53,8 +51,6 @@ export class Embedding extends Module<[input: Tensor], Tensor> {
     options: { padding_idx?: number | null } = {},
   ) {
     super()
-    this.num_embeddings = num_embeddings
-    this.embedding_dim = embedding_dim
     const padding = options.padding_idx ?? null
     this.padding_idx = padding !== null && padding < 0 ? padding + num_embeddings : padding
     this.weight = Parameter.lazy([num_embeddings, embedding_dim], (t) => {
@@ -124,7 +120,6 @@ export class Dropout extends Module<[input: Tensor], Tensor> {
   constructor(readonly p = 0.5) {
     super()
     if (!(p >= 0 && p <= 1)) throw new RushlightError(`Dropout: p must be from 0 to 1, found ${p}`)
-    this.p = p
   }
 
   forward(input: Tensor): Tensor {
@@ -161,9 +156,6 @@ abstract class Conv extends Module<[input: Tensor], Tensor> {
     if (unknown) throw new RushlightError(`Conv: unsupported option ${unknown}. Supported: stride, padding, dilation, groups, bias`)
     if (in_channels % groups !== 0 || out_channels % groups !== 0)
       throw new ShapeError(`Conv: groups ${groups} must divide in_channels ${in_channels} and out_channels ${out_channels}`)
-    this.in_channels = in_channels
-    this.out_channels = out_channels
-    this.kernel_size = kernel_size
     this.options = { stride, padding, dilation, groups }
     const fanIn = (in_channels / groups) * kernel_size.reduce((a, b) => a * b, 1)
     this.weight = Parameter.lazy([out_channels, in_channels / groups, ...kernel_size], withinFan(fanIn))

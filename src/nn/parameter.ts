@@ -21,12 +21,14 @@ export class Parameter extends Tensor {
 
   /** A parameter of that shape, whose memory appears, filled by `initialize`, when it is first used. */
   static lazy(shape: Shape, initialize: Initializer, dtype: DType = 'float32'): Parameter {
-    const storage = Storage.lazy(numelOf(shape) * DTYPES[dtype].bytes, 'parameter', (self) => {
-      no_grad(() => tidy(() => initialize(new Tensor(self.retain(), shape, contiguousStrides(shape), 0, dtype))))
-    })
-    const parameter = new Parameter(storage, [...shape], dtype)
+    const parameter = new Parameter(lazyStorage(shape, initialize, dtype), [...shape], dtype)
     parameter.requires_grad_()
     return parameter
+  }
+
+  /** @internal Another initializer, as long as there is no memory yet. */
+  initializeWith(initialize: Initializer): void {
+    this.adopt(lazyStorage(this.shape, initialize, this.dtype), this.dtype)
   }
 
   /** A parameter with the elements of a tensor (torch.nn.Parameter). Shares its storage. */
@@ -43,4 +45,10 @@ export class Parameter extends Tensor {
   get materialized(): boolean {
     return this.storage.materialized
   }
+}
+
+function lazyStorage(shape: Shape, initialize: Initializer, dtype: DType): Storage {
+  return Storage.lazy(numelOf(shape) * DTYPES[dtype].bytes, 'parameter', (self) => {
+    no_grad(() => tidy(() => initialize(new Tensor(self.retain(), shape, contiguousStrides(shape), 0, dtype))))
+  })
 }

@@ -1,0 +1,77 @@
+// Configurations: a repository's config.json as an object with the architecture's defaults behind it.
+import { RushlightError } from '../util/errors.ts'
+
+/** Rotary positions, in transformers v5's spelling. */
+export interface RopeParameters {
+  rope_type: string
+  rope_theta: number
+  factor?: number
+  low_freq_factor?: number
+  high_freq_factor?: number
+  original_max_position_embeddings?: number
+  partial_rotary_factor?: number
+  attention_factor?: number | null
+  beta_fast?: number | null
+  beta_slow?: number | null
+  mscale?: number | null
+  mscale_all_dim?: number | null
+  truncate?: boolean
+}
+
+const common = {
+  architectures: null as string[] | null,
+  dtype: null as string | null,
+  pad_token_id: null as number | null,
+  bos_token_id: null as number | null,
+  eos_token_id: null as number | number[] | null,
+  tie_word_embeddings: true,
+  is_decoder: false,
+  id2label: { 0: 'LABEL_0', 1: 'LABEL_1' } as Record<number, string>,
+  problem_type: null as 'regression' | 'single_label_classification' | 'multi_label_classification' | null,
+}
+
+export interface PreTrainedConfig extends Readonly<typeof common> {
+  readonly [key: string]: unknown
+}
+
+/**
+ * Base of configurations (transformers.PreTrainedConfig). Keys keep the repository's spelling, unknown ones included;
+ * those a repository does not say come from the architecture's defaults. A plain object is accepted wherever a config is.
+ */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the defaults give the fields their types
+export class PreTrainedConfig {
+  static readonly model_type: string = ''
+  /** Defaults of the architecture. */
+  static readonly defaults: Readonly<Record<string, unknown>> = {}
+
+  constructor(given: Readonly<Record<string, unknown>> = {}) {
+    const { model_type, defaults } = new.target
+    const { num_labels, torch_dtype, ...rest } = given
+    Object.assign(this, common, defaults, rest, { model_type })
+    const own = this as Record<string, unknown>
+    if (torch_dtype !== undefined && rest.dtype === undefined) own.dtype = torch_dtype
+    // Python keeps the number of labels as the size of id2label.
+    if (typeof num_labels === 'number' && rest.id2label === undefined)
+      own.id2label = Object.fromEntries(Array.from({ length: num_labels }, (_, i) => [i, `LABEL_${i}`]))
+  }
+
+  /** Number of classes of a classification head. */
+  get num_labels(): number {
+    return Object.keys(this.id2label).length
+  }
+
+  /** A plain object, as config.json holds it. */
+  to_dict(): Record<string, unknown> {
+    return { ...this }
+  }
+}
+
+/** One rotary setting from both spellings there are: v5's `rope_parameters`, and `rope_theta` with `rope_scaling` (`rope_type` or `type`). */
+export function ropeParameters(config: PreTrainedConfig): RopeParameters {
+  const given = (config.rope_parameters ?? config.rope_scaling ?? {}) as Record<string, unknown>
+  const rope_theta = given.rope_theta ?? config.rope_theta ?? 10000
+  const rope_type = given.rope_type ?? given.type ?? 'default'
+  if (typeof rope_theta !== 'number' || typeof rope_type !== 'string')
+    throw new RushlightError(`config: rope_theta must be a number and rope_type a string, found ${JSON.stringify(given)}`)
+  return { ...given, rope_theta, rope_type } as RopeParameters
+}

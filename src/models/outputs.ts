@@ -1,0 +1,32 @@
+// What models return, under transformers' names. Fields that were not asked for are absent.
+import type { Tensor } from '../tensor/tensor.ts'
+import type { DynamicCache } from './cache.ts'
+
+/** Of a model without a head. */
+export interface BaseModelOutput {
+  /** (B,T,H) */
+  last_hidden_state: Tensor
+  /** (B,H): BERT's first token through its pooler. */
+  pooler_output?: Tensor
+  past_key_values?: DynamicCache
+  /** Embeddings, then the output of each layer: (B,T,H) each. */
+  hidden_states?: Tensor[]
+}
+
+/** Of a language model. */
+export interface CausalLMOutput {
+  /** Mean cross-entropy of the labels, when they are given. */
+  loss?: Tensor
+  /** (B,T,V), or the last `logits_to_keep` positions of it. */
+  logits: Tensor
+  past_key_values?: DynamicCache
+  hidden_states?: Tensor[]
+}
+
+/** Of a classifier of sequences. */
+export interface SequenceClassifierOutput {
+  loss?: Tensor
+  /** (B,C) */
+  logits: Tensor
+  hidden_states?: Tensor[]
+}
