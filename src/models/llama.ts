@@ -142,7 +142,7 @@ export interface LlamaInputs {
   input_ids?: IntInput
   /** (B,S), S the cached tokens and these: 1 for tokens, 0 for padding. */
   attention_mask?: IntInput | null
-  /** (B,T); by default counted from the cache's end, padding on the left left out. */
+  /** (B,T); by default counted on from the cache, padding included, as in Python. */
   position_ids?: IntInput | null
   /** (B,T,H) in place of ids. */
   inputs_embeds?: Tensor | null

@@ -1,0 +1,145 @@
+// generate(): one loop for greedy search and sampling over a key-value cache, with left-padded batches.
+import { DynamicCache } from '../models/cache.ts'
+import { batch, type IntInput } from '../models/inputs.ts'
+import type { LlamaCausalInputs } from '../models/llama.ts'
+import type { CausalLMOutput } from '../models/outputs.ts'
+import { PreTrainedModel } from '../models/model.ts'
+import { randomSeed } from '../ops/random.ts'
+import { no_grad } from '../tensor/autograd.ts'
+import { tidy } from '../tensor/scope.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import { RushlightError } from '../util/errors.ts'
+import { SampleStream } from '../util/random.ts'
+import { nextTurn } from '../util/turn.ts'
+import { ready } from '../wasm/index.ts'
+import { GenerationConfig } from './config.ts'
+import { type LogitsProcessor, processorsOf, softmax } from './logits-process.ts'
+import { checkStreamer, type Streamer } from './streamers.ts'
+
+/** Inputs and options of generate(), in one object. */
+export interface GenerateOptions extends Partial<GenerationConfig> {
+  /** Prompts (B,T), padded on the left. */
+  input_ids?: IntInput
+  attention_mask?: IntInput | null
+  generation_config?: Partial<GenerationConfig>
+  streamer?: Streamer
+  /** Ends generation with the signal's reason. */
+  signal?: AbortSignal
+}
+
+type CausalLM = PreTrainedModel<PreTrainedModel['config'], [inputs: LlamaCausalInputs], CausalLMOutput>
+
+/** One sequence of the batch. */
+interface Sequence {
+  ids: number[]
+  done: boolean
+}
+
+/**
+ * Continues prompts token by token (transformers' GenerationMixin.generate). Returns the prompts with what was generated,
+ * int64 (B,T), sequences that ended early filled with the padding token.
+ * @throws UnsupportedOptionError for an option that there is not, the signal's reason when it is aborted
+ */
+export async function generate(model: CausalLM, inputs: GenerateOptions, more: GenerateOptions = {}): Promise<Tensor> {
+  const { input_ids, attention_mask, generation_config, streamer, signal, ...options } = { ...inputs, ...more }
+  const config = new GenerationConfig({ ...model.generation_config, ...generation_config, ...options })
+  await ready()
+  signal?.throwIfAborted()
+
+  const prompt = batch('generate', 'input_ids', input_ids)
+  if (!prompt) throw new RushlightError('generate: input_ids are missing. Hint: generate({ ...tokenizer(text, { return_tensors: "pt" }) })')
+  const [B, T] = prompt.shape
+  if (T === 0) throw new RushlightError('generate: the prompt is empty. Hint: begin with the bos token')
+  checkStreamer(streamer, B)
+  const eos = [config.eos_token_id ?? []].flat()
+  const pad = config.pad_token_id ?? eos[0] ?? 0
+  const limit = config.max_new_tokens !== null ? T + config.max_new_tokens : (config.max_length ?? Number.POSITIVE_INFINITY)
+  if (limit <= T) throw new RushlightError(`generate: the prompt has ${T} tokens already, max_length is ${limit}. Hint: max_new_tokens`)
+
+  const rows = prompt.tolist() as number[][]
+  const masks = maskRows(attention_mask, rows, config.pad_token_id, eos)
+  const sequences: Sequence[] = rows.map((ids) => ({ ids: [...ids], done: false }))
+  const processors = processorsOf(config, T, eos)
+  const random = config.do_sample ? new SampleStream(config.seed ?? randomSeed()) : null
+  const cache = config.use_cache ? new DynamicCache() : null
+  if (streamer) streamer.put(sequences[0].ids)
+  try {
+    for (let length = T; length < limit && sequences.some((s) => !s.done); length++) {
+      const scores = no_grad(() => tidy(() => nextScores(model, sequences, masks, cache)))
+      sequences.forEach((sequence, b) => {
+        const id = sequence.done ? pad : choose(scores[b], sequence.ids, processors, random)
+        sequence.ids.push(id)
+        masks[b].push(1)
+        if (eos.includes(id)) sequence.done = true
+      })
+      streamer?.put(sequences[0].ids.slice(-1))
+      await nextTurn()
+      signal?.throwIfAborted()
+    }
+  } finally {
+    cache?.dispose()
+  }
+  streamer?.end()
+  return Tensor.from(sequences.flatMap((s) => s.ids), [B, sequences[0].ids.length], 'int64')
+}
+
+/** Scores of the next token of each sequence: the whole prompt at first, then the last token alone. */
+function nextScores(model: CausalLM, sequences: Sequence[], masks: number[][], cache: DynamicCache | null): Float32Array[] {
+  const past = cache?.get_seq_length() ?? 0
+  const B = sequences.length
+  const length = sequences[0].ids.length
+  const T = length - past
+  const padded = masks.some((mask) => mask.includes(0))
+  const input_ids = Tensor.from(sequences.flatMap((s) => s.ids.slice(past)), [B, T], 'int64')
+  const inputs: LlamaCausalInputs = { input_ids, past_key_values: cache, logits_to_keep: 1 }
+  if (padded) {
+    inputs.attention_mask = Tensor.from(masks.flat(), [B, length], 'int64')
+    inputs.position_ids = Tensor.from(masks.flatMap((mask) => positions(mask).slice(past)), [B, T], 'int64')
+  }
+  const { logits } = model(inputs) // (B,1,V)
+  const V = logits.shape[2]
+  const all = logits.to('float32').data as Float32Array
+  return sequences.map((_, b) => all.subarray(b * V, (b + 1) * V))
+}
+
+/** Places counted from the first token that is not padding. */
+function positions(mask: readonly number[]): number[] {
+  let next = 0
+  return mask.map((m) => (m ? next++ : 0))
+}
+
+/** The mask as given; else, as in Python, padding tokens are masked when the prompt has them and they are not the end token. */
+function maskRows(given: IntInput | null | undefined, rows: number[][], pad: number | null, eos: number[]): number[][] {
+  const mask = batch('generate', 'attention_mask', given)
+  if (mask) {
+    if (mask.shape[0] !== rows.length || mask.shape[1] !== rows[0].length)
+      throw new RushlightError(`generate: attention_mask has shape [${mask.shape}], expected that of input_ids, [${rows.length}, ${rows[0].length}]`)
+    return mask.tolist() as number[][]
+  }
+  const infer = pad !== null && !eos.includes(pad) && rows.some((row) => row.includes(pad))
+  return rows.map((row) => row.map((id) => (infer && id === pad ? 0 : 1)))
+}
+
+function choose(scores: Float32Array, ids: readonly number[], processors: LogitsProcessor[], random: SampleStream | null): number {
+  for (const process of processors) process(scores, ids)
+  return random ? random.pick(softmax(scores)) : argmax(scores)
+}
+
+function argmax(scores: Float32Array): number {
+  let best = 0
+  for (let i = 1; i < scores.length; i++) if (scores[i] > scores[best]) best = i
+  return best
+}
+
+declare module '../models/model.ts' {
+  interface PreTrainedModel {
+    /** Defaults of generate(), from the repository. */
+    generation_config?: Partial<GenerationConfig>
+    /** Continues prompts: `generate({ ...inputs, ...options })` or `generate(inputs, options)`. See {@link generate}. */
+    generate(inputs: GenerateOptions, options?: GenerateOptions): Promise<Tensor>
+  }
+}
+
+PreTrainedModel.prototype.generate = function (this: PreTrainedModel, inputs, options) {
+  return generate(this as unknown as CausalLM, inputs, options)
+}

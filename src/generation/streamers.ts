@@ -1,0 +1,65 @@
+// Streamers: text as it is generated (transformers.TextStreamer).
+import { StreamDecoder } from '../tokenizers/stream.ts'
+import type { PreTrainedTokenizer } from '../tokenizers/tokenizer.ts'
+import { checkOptions, RushlightError } from '../util/errors.ts'
+
+/** What generate() tells of its progress: the prompt, then each new token, for one sequence. */
+export interface Streamer {
+  put(ids: readonly number[]): void
+  end(): void
+}
+
+/** Options of TextStreamer. */
+export interface TextStreamerOptions {
+  /** Leave the prompt out. */
+  skip_prompt?: boolean
+  skip_special_tokens?: boolean
+  /** Gets each piece of text. Default: writes it to standard output where there is one, else to the console. */
+  callback_function?: (text: string) => void
+  /** Gets the ids of each step. */
+  token_callback_function?: (ids: readonly number[]) => void
+}
+
+/** Hands over text as soon as it is whole characters; never half of one. */
+export class TextStreamer implements Streamer {
+  private readonly decoder: StreamDecoder
+  private readonly write: (text: string) => void
+  private first = true
+
+  constructor(
+    tokenizer: PreTrainedTokenizer,
+    private readonly options: TextStreamerOptions = {},
+  ) {
+    checkOptions('TextStreamer', options, ['skip_prompt', 'skip_special_tokens', 'callback_function', 'token_callback_function'])
+    this.decoder = new StreamDecoder(tokenizer, { skip_special_tokens: options.skip_special_tokens ?? false })
+    this.write = options.callback_function ?? toOutput
+  }
+
+  put(ids: readonly number[]): void {
+    const isPrompt = this.first
+    this.first = false
+    this.options.token_callback_function?.(ids)
+    if (isPrompt && this.options.skip_prompt) return
+    this.emit(this.decoder.push(ids))
+  }
+
+  end(): void {
+    this.emit(this.decoder.flush())
+    if (!this.options.callback_function) this.write('\n')
+    this.first = true
+  }
+
+  private emit(text: string): void {
+    if (text !== '') this.write(text)
+  }
+}
+
+function toOutput(text: string): void {
+  if (typeof process !== 'undefined' && process.stdout) process.stdout.write(text)
+  else console.log(text)
+}
+
+/** @throws RushlightError when a streamer is given for a batch */
+export function checkStreamer(streamer: Streamer | undefined, batchSize: number): void {
+  if (streamer && batchSize > 1) throw new RushlightError(`generate: a streamer takes one sequence, found a batch of ${batchSize}`)
+}

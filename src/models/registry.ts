@@ -1,0 +1,54 @@
+// Every architecture: its config's model_type, and the file that has its models, loaded when it is first asked for.
+import { unsupported } from '../util/errors.ts'
+import type { ConfigClass, ModelClass } from './model.ts'
+
+/** What an Auto class stands for. */
+export type Task = 'base' | 'causal-lm' | 'masked-lm' | 'sequence-classification'
+
+/** An architecture's config and its model for each task it has. */
+export interface Architecture {
+  config: ConfigClass
+  models: Partial<Record<Task, ModelClass>>
+}
+
+const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
+  bert: async () => {
+    const m = await import('./bert.ts')
+    return {
+      config: m.BertConfig,
+      models: {
+        base: m.BertModel,
+        'causal-lm': m.BertLMHeadModel,
+        'masked-lm': m.BertForMaskedLM,
+        'sequence-classification': m.BertForSequenceClassification,
+      },
+    }
+  },
+  llama: async () => {
+    const m = await import('./llama.ts')
+    return {
+      config: m.LlamaConfig,
+      models: { base: m.LlamaModel, 'causal-lm': m.LlamaForCausalLM, 'sequence-classification': m.LlamaForSequenceClassification },
+    }
+  },
+}
+
+/** The architecture of a config's model_type. @throws UnsupportedOptionError listing those there are */
+export async function architecture(model_type: unknown): Promise<Architecture> {
+  if (typeof model_type !== 'string' || !Object.hasOwn(ARCHITECTURES, model_type))
+    throw unsupported('config.json', 'model_type', model_type, Object.keys(ARCHITECTURES))
+  return ARCHITECTURES[model_type]()
+}
+
+/** Adds an architecture under its model_type, or replaces one. */
+export function registerArchitecture(model_type: string, load: () => Promise<Architecture>): void {
+  ARCHITECTURES[model_type] = load
+}
+
+/** The model of an architecture for a task. @throws UnsupportedOptionError when it has none */
+export async function modelClass(model_type: unknown, task: Task): Promise<ModelClass> {
+  const { models } = await architecture(model_type)
+  const found = models[task]
+  if (!found) throw unsupported(`${model_type}`, 'task', task, Object.keys(models))
+  return found
+}
