@@ -127,7 +127,7 @@ const MAX_KEY = 65535
 const MAX_ALIGNMENT = 1 << 20
 /** Metadata and tensor table are parsed in memory; the largest vocabularies take about 20 MB. */
 const HEADER_LIMIT = 1 << 27
-const FIRST_READ = 1 << 20
+const FIRST_READ = 1 << 22
 
 export interface GgufCheckpoint extends Checkpoint {
   readonly version: number
@@ -198,15 +198,21 @@ class Reader {
   u32 = (field: string) => this.view.getUint32(this.take(field, 4), true)
 
   /** A number of things, of which each takes at least `least` bytes of what is left. */
-  count(field: string, least: number): number {
-    const n = this.view.getBigUint64(this.take(field, 8), true)
+  count(field: string, least: number, part = ''): number {
+    const start = this.take(field, 8)
+    const n = this.view.getUint32(start, true) + this.view.getUint32(start + 4, true) * 2 ** 32
     const most = Math.floor((this.size - this.at) / least)
-    if (n > most) throw this.wrong(field, `at most ${most}, as many as the rest of the file can hold`, `${n}`)
-    return Number(n)
+    if (n > most)
+      throw this.wrong(
+        field + part,
+        `at most ${most}, as many as the rest of the file can hold`,
+        `${this.view.getBigUint64(start, true)}`,
+      )
+    return n
   }
 
   string(field: string, most = HEADER_LIMIT): string {
-    const n = this.count(`${field}: length`, 1)
+    const n = this.count(field, 1, ': length')
     if (n > most) throw this.wrong(`${field}: length`, `at most ${most} bytes`, `${n}`)
     const start = this.take(field, n)
     return decodeUtf8(this.bytes.subarray(start, start + n), this.file, field)
@@ -353,7 +359,7 @@ function readScalar(
 }
 
 function readList(reader: Reader, field: string, of: ValueType, depth: number): GgufValue {
-  const n = reader.count(`${field}: length`, LEAST_BYTES[of])
+  const n = reader.count(field, LEAST_BYTES[of], ': length')
   if (isNumberType(of)) return reader.numbers(field, of, n)
   if (n > MAX_ITEMS) throw reader.wrong(`${field}: length`, `at most ${MAX_ITEMS}`, `${n}`)
   const list: GgufValue[] = []

@@ -1,0 +1,104 @@
+"""Writes small safetensors and GGUF files with Python's own writers, and what is in them, for tests/io."""
+import json
+import pathlib
+
+import gguf
+import numpy as np
+import safetensors.torch
+import torch
+
+here = pathlib.Path(__file__).parent / "io"
+here.mkdir(exist_ok=True)
+torch.manual_seed(0)
+rng = np.random.default_rng(0)
+
+
+def write_safetensors():
+    ramp = torch.arange(-6, 6).reshape(3, 4)
+    tensors = {
+        "f64": ramp.double() / 3,
+        "f32": ramp.float() / 7,
+        "f16": (ramp / 5).half(),
+        "bf16": (ramp / 5).bfloat16(),
+        "f8_e4m3": ramp.float().to(torch.float8_e4m3fn),
+        "f8_e5m2": ramp.float().to(torch.float8_e5m2),
+        "i64": ramp * 2**40,
+        "i32": ramp.int() * 1000,
+        "i16": ramp.short() * 100,
+        "i8": ramp.char(),
+        "u8": ramp.abs().byte(),
+        "u16": ramp.abs().to(torch.uint16),
+        "u32": ramp.abs().to(torch.uint32),
+        "u64": ramp.abs().to(torch.uint64),
+        "bool": ramp > 0,
+        "scalar": torch.tensor(1.5),
+        "empty": torch.zeros(0, 4),
+        "7": torch.ones(2),  # a name that JavaScript objects would put first
+        "__proto__": torch.full((2,), 2.0),
+        "größe.權重": torch.zeros(1),
+    }
+    path = here / "types.safetensors"
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    with safetensors.safe_open(path, "pt") as f:
+        return {
+            name: {
+                "dtype": f.get_slice(name).get_dtype(),
+                "shape": list(t.shape),
+                "hex": t.contiguous().flatten().view(torch.uint8).numpy().tobytes().hex() if t.numel() else "",
+            }
+            for name, t in tensors.items()
+        }
+
+
+def write_gguf():
+    path = here / "types.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    values = {
+        "uint8": 200,
+        "int8": -100,
+        "uint16": 60000,
+        "int16": -30000,
+        "uint32": 4000000000,
+        "int32": -2000000000,
+        "float32": 0.25,
+        "bool": True,
+        "string": "größe 權重 🕯",
+        "uint64": 2**63 + 1,
+        "int64": -(2**40),
+        "float64": 1 / 3,
+    }
+    for name, value in values.items():
+        getattr(writer, f"add_{name}")(f"test.{name}", value)
+    lists = {
+        "tokens": ["<s>", "", "ein", "🕯"],
+        "scores": [0.5, -1.5],
+        "types": [1, -2, 3],
+        "flags": [True, False],
+    }
+    for name, value in lists.items():
+        writer.add_array(f"test.{name}", value)
+
+    data = rng.standard_normal((3, 64)).astype(np.float32)
+    tensors = {}
+    for name, kind in [("f32", "F32"), ("f16", "F16"), ("bf16", "BF16"), ("q8_0", "Q8_0"), ("q4_0", "Q4_0"), ("q4_1", "Q4_1")]:
+        quantized = gguf.quants.quantize(data, gguf.GGMLQuantizationType[kind])
+        raw = kind not in ("F32", "F16")
+        writer.add_tensor(name, quantized, raw_dtype=gguf.GGMLQuantizationType[kind] if raw else None)
+        tensors[name] = {"type": kind, "shape": [3, 64], "hex": quantized.tobytes().hex()}
+    odd = np.arange(5, dtype=np.int32)  # 20 bytes: the next one begins after padding
+    writer.add_tensor("i32", odd)
+    tensors["i32"] = {"type": "I32", "shape": [5], "hex": odd.tobytes().hex()}
+    four = np.arange(24, dtype=np.float32).reshape(2, 3, 1, 4)
+    writer.add_tensor("four", four)
+    tensors["four"] = {"type": "F32", "shape": [2, 3, 1, 4], "hex": four.tobytes().hex()}
+
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    values["uint64"] = str(values["uint64"])
+    return {"values": values, "lists": lists, "tensors": tensors}
+
+
+expected = {"safetensors": write_safetensors(), "gguf": write_gguf()}
+(here / "expected.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n")
