@@ -36,7 +36,7 @@ export interface Rename {
  */
 export abstract class PreTrainedModel<
   C extends PreTrainedConfig = PreTrainedConfig,
-  A extends unknown[] = never,
+  A extends unknown[] = never[],
   R = unknown,
 > extends Module<A, R> {
   /** The architecture's configuration. */

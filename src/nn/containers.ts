@@ -4,7 +4,7 @@ import { RushlightError } from '../util/errors.ts'
 import { Module } from './module.ts'
 
 /** A list of modules, whose paths are its positions (torch.nn.ModuleList). */
-export class ModuleList<M extends Module = Module> extends Module<never, never> {
+export class ModuleList<M extends Module = Module> extends Module<never[], never> {
   [index: number]: M
   constructor(modules: Iterable<M> = []) {
     super()

@@ -16,7 +16,7 @@ import { Parameter } from './parameter.ts'
  * In train mode a call is recorded as any op is. In eval mode it records nothing and frees its intermediates, unless it is inside
  * `enable_grad(() => …)`.
  */
-export abstract class Module<A extends unknown[] = unknown[], R = unknown> extends Callable<A, R> {
+export abstract class Module<A extends unknown[] = never[], R = unknown> extends Callable<A, R> {
   /** Whether dropout and the like are on. Set by train() and eval(). */
   training = true
 
@@ -209,7 +209,7 @@ export abstract class Module<A extends unknown[] = unknown[], R = unknown> exten
   }
 
   /** The tree, as torch prints it. */
-  toString(): string {
+  override toString(): string {
     const lines = [...this.named_children()].map(([name, child]) => `  (${name}): ${child.toString().replaceAll('\n', '\n  ')}`)
     const title = `${this.constructor.name}(${this.extra_repr()}`
     return lines.length ? `${title}\n${lines.join('\n')}\n)` : `${title})`

@@ -1,18 +1,30 @@
 // The op table, and Tensor's methods from it. A file of ops adds one line to `methods` (ops that are also methods of Tensor)
 // or to `functional` (those that are functions only).
 import { Tensor } from '../tensor/tensor.ts'
-import type { Methods, Op, OpDescription } from './op.ts'
+import * as movementOps from './movement.ts'
+import type { Methods, OpDescription } from './op.ts'
 
-const methods = {}
-const functional = {}
+// Ops of lists of tensors are functions only.
+const { broadcast_tensors, cat, stack, ...movement } = movementOps
 
-type AnyOp = Op<never[], unknown, unknown>
+const methods = {
+  ...movement,
+}
+const functional = {
+  broadcast_tensors,
+  cat,
+  stack,
+}
+
+type AnyOp = { readonly def: OpDescription }
 function opsOf(namespace: object): [string, AnyOp][] {
   return Object.entries(namespace).filter((entry): entry is [string, AnyOp] => typeof entry[1] === 'function' && 'def' in entry[1])
 }
 
-/** Every op there is, by name: what the test of the table walks. */
-export const table: ReadonlyMap<string, OpDescription> = new Map([...opsOf(methods), ...opsOf(functional)].map(([name, op]) => [name, op.def]))
+/** Every op there is. */
+export const ops: readonly [string, AnyOp][] = [...opsOf(methods), ...opsOf(functional)]
+/** The table: descriptions by name, which the test of the table walks. */
+export const table: ReadonlyMap<string, OpDescription> = new Map(ops.map(([name, op]) => [name, op.def]))
 
 for (const [name, op] of opsOf(methods)) {
   if (name in Tensor.prototype) throw new Error(`Tensor already has ${name}`)

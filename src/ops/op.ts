@@ -14,10 +14,6 @@ import type { Nd, Sampler } from './reference.ts'
  */
 export type Recorder = <T extends Tensor | Tensor[]>(result: T, saved: Tensor[], backward: Backward) => T
 
-/** Arguments of the reference: those of the op, with Nd in place of Tensor. */
-export type Referenced<T> = T extends Tensor ? Nd : T extends readonly (infer U)[] ? Referenced<U>[] : T extends object ? { [K in keyof T]: Referenced<T[K]> } : T
-type ReferencedAll<A extends unknown[]> = { [I in keyof A]: Referenced<A[I]> }
-
 /** Keyword arguments, named as the parameters. */
 type Keywords<P extends readonly string[], A extends unknown[]> = {
   [I in Extract<keyof P, `${number}`> as P[I] & string]?: I extends keyof A ? A[I] : never
@@ -25,13 +21,17 @@ type Keywords<P extends readonly string[], A extends unknown[]> = {
 type Prefixes<A extends unknown[]> = A extends [infer F, ...infer R] ? [] | [F, ...Prefixes<R>] : []
 type WithKeywords<A extends unknown[], K> = Prefixes<Required<A>> extends infer X extends unknown[] ? (X extends unknown[] ? [...X, K] : never) : never
 
-interface Described<A extends unknown[], R> {
+interface Described {
   /** PyTorch's name. */
   name: string
-  /** f64 reference: the forward oracle, and what numeric gradients are taken of. */
-  ref: (...args: ReferencedAll<A>) => R extends Tensor ? Nd : R extends Tensor[] ? Nd[] : unknown
-  /** Argument lists to try: odd sizes first. */
-  samples: (s: Sampler) => (ReferencedAll<A> extends infer X extends unknown[] ? X : never)[]
+  /**
+   * f64 reference: the forward oracle, and what numeric gradients are taken of. Called with the op's arguments, each tensor an Nd.
+   * Its parameters are not typed from the op's: telling tensors apart by type here would make Tensor's type, which holds the ops, refer to itself.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  ref: (...args: any[]) => Nd | Nd[]
+  /** Argument lists to try, each tensor an Nd: odd sizes first. */
+  samples: (s: Sampler) => unknown[][]
   /** Argument lists that must be refused, each with words that the error has. */
   errors?: (s: Sampler) => [args: unknown[], words: RegExp][]
   /** False for what has no gradient (comparisons, argmax …). */
@@ -71,8 +71,8 @@ const debug = environment('RUSHLIGHT_DEBUG') === '1'
  * Defines an op that calls kernels. `forward` gets a recorder first and runs without recording, in a scope of its own: what it
  * leaves behind is freed. Params are PyTorch's names in PyTorch's order; any may come by keyword in a last object.
  */
-export function defineOp<A extends unknown[], R extends Tensor | Tensor[], const P extends readonly string[]>(
-  description: Described<A, R> & { params: P; forward: (record: Recorder, ...args: A) => R },
+export function defineOp<A extends unknown[], R, const P extends readonly string[]>(
+  description: Described & { params: P; forward: (record: Recorder, ...args: A) => R },
 ): Op<A, R, Keywords<P, A>> {
   const { name, forward } = description
   return wrap<A, R, Keywords<P, A>>(description, (args) => {
@@ -94,14 +94,14 @@ export function defineOp<A extends unknown[], R extends Tensor | Tensor[], const
 }
 
 /** Defines an op made of other ops, whose gradient is theirs. */
-export function compose<A extends unknown[], R extends Tensor | Tensor[], const P extends readonly string[]>(
-  description: Described<A, R> & { params: P; forward: (...args: A) => R },
+export function compose<A extends unknown[], R, const P extends readonly string[]>(
+  description: Described & { params: P; forward: (...args: A) => R },
 ): Op<A, R, Keywords<P, A>> {
   return wrap<A, R, Keywords<P, A>>(description, (args) => tidy(() => description.forward(...(args as A))))
 }
 
 function wrap<A extends unknown[], R, K>(
-  description: Described<A, R> & { params: readonly string[] },
+  description: Described & { params: readonly string[] },
   run: (args: unknown[]) => unknown,
 ): Op<A, R, K> {
   const { name, params } = description
