@@ -1,7 +1,9 @@
 // Trains a byte-level BPE tokenizer with GPT-2's pre-tokenizer. Merges are those that Python's tokenizers finds.
 import { checkOptions, RushlightError } from '../util/errors.ts'
+import { PriorityQueue } from '../util/priority-queue.ts'
 import { BYTE_TO_CHAR, byteCharactersOf } from './bytes.ts'
 import { type BpeModelJson, byteLevelTokenizer, type TokenizerJson } from './format.ts'
+import { GPT2_WORDS } from './patterns.ts'
 
 const defaults = {
   /** Tokens in all: special ones, the alphabet, and one for each merge. */
@@ -17,10 +19,6 @@ const defaults = {
 }
 
 export interface BpeTrainerOptions extends Partial<typeof defaults> {}
-
-/** GPT-2's words: a word, number or other run with the space before it, or whitespace. */
-const WORDS =
-  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu
 
 /** Trainer of byte-level BPE (tokenizers.trainers.BpeTrainer). */
 export class BpeTrainer {
@@ -43,7 +41,7 @@ export class BpeTrainer {
     const { special_tokens, add_prefix_space } = this.options
     const words = new Map<string, number>()
     for (const text of texts)
-      for (const word of (add_prefix_space && !text.startsWith(' ') ? ` ${text}` : text).match(WORDS) ?? [])
+      for (const word of (add_prefix_space && !text.startsWith(' ') ? ` ${text}` : text).match(GPT2_WORDS) ?? [])
         words.set(word, (words.get(word) ?? 0) + 1)
     const added = special_tokens.map((content, id) => ({
       id,
@@ -74,7 +72,7 @@ export class BpeTrainer {
       spelled.map((word) => Array.from(word, idOf)),
       [...words.values()],
     )
-    const queue = new MergeQueue()
+    const queue = new PriorityQueue(before)
     const enqueue = (found: Map<number, number[]>) => {
       for (const [pair, places] of found) {
         const count = corpus.pairs.get(pair)!
@@ -165,37 +163,7 @@ interface Candidate {
   places: number[]
 }
 
-/** A heap with the most frequent pair on top; of equal ones, that with the smaller ids. */
-class MergeQueue {
-  private readonly heap: Candidate[] = []
-
-  push(item: Candidate): void {
-    const { heap } = this
-    let at = heap.push(item) - 1
-    for (let parent = (at - 1) >> 1; at > 0 && before(item, heap[parent]); parent = (at - 1) >> 1) {
-      heap[at] = heap[parent]
-      at = parent
-    }
-    heap[at] = item
-  }
-
-  pop(): Candidate | undefined {
-    const { heap } = this
-    const top = heap[0]
-    const last = heap.pop()
-    if (!last || heap.length === 0) return last
-    let at = 0
-    for (let child = 1; child < heap.length; child = 2 * at + 1) {
-      if (child + 1 < heap.length && before(heap[child + 1], heap[child])) child++
-      if (!before(heap[child], last)) break
-      heap[at] = heap[child]
-      at = child
-    }
-    heap[at] = last
-    return top
-  }
-}
-
+/** The most frequent pair comes first; of equal ones, that with the smaller ids. */
 function before(a: Candidate, b: Candidate): boolean {
   return a.count !== b.count ? a.count > b.count : a.pair < b.pair
 }

@@ -1,0 +1,67 @@
+// Models: from a word of the text to ids.
+import { Unigram, WordPiece } from '@huggingface/tokenizers'
+import { RushlightError, unsupported } from '../util/errors.ts'
+import { BpeModel, byteIds } from './bpe.ts'
+import type { Component } from './format.ts'
+
+export interface Model {
+  readonly vocab: ReadonlyMap<string, number>
+  /** Ids of a word. */
+  encode(word: string): readonly number[]
+}
+
+/** Each type of model of a tokenizer.json. */
+const MODELS: Record<string, (description: Component) => Model> = {
+  BPE: (description) => new BpeModel(description),
+  WordPiece: (description) => {
+    const pieces = new WordPiece({ max_input_chars_per_word: 100, continuing_subword_prefix: '##', ...description })
+    const vocab = new Map(Object.entries(description.vocab as Record<string, number>))
+    const unknown = unknownId(vocab, description.unk_token)
+    return { vocab, encode: (word) => pieces.encode([word]).map((token) => vocab.get(token) ?? unknown) }
+  },
+  WordLevel: (description) => {
+    const vocab = new Map(Object.entries(description.vocab as Record<string, number>))
+    const unknown = unknownId(vocab, description.unk_token)
+    return { vocab, encode: (word) => [vocab.get(word) ?? unknown] }
+  },
+  Unigram: (description) => {
+    const scores = description.vocab as [token: string, score: number][]
+    const pieces = new Unigram(description, undefined)
+    const vocab = new Map(scores.map(([token], id) => [token, id]))
+    const encode = (word: string) => {
+      const ids: number[] = []
+      let wasUnknown = false
+      for (const token of pieces.encode([word])) {
+        const id = vocab.get(token)
+        const found = id !== undefined ? [id] : description.byte_fallback ? byteIds(token, vocab) : undefined
+        if (found) ids.push(...found)
+        else if (description.unk_id === null)
+          throw new RushlightError(`tokenizer: ${JSON.stringify(token)} has no token, and the model has no unk_id`)
+        else if (!wasUnknown) ids.push(description.unk_id as number)
+        wasUnknown = !found
+      }
+      return ids
+    }
+    return { vocab, encode }
+  },
+}
+
+/** The model of its description. @throws UnsupportedOptionError for a type that there is not */
+export function modelOf(description: Component): Model {
+  const type = description.type ?? impliedType(description)
+  const make = Object.hasOwn(MODELS, type) ? MODELS[type] : undefined
+  if (!make) throw unsupported('tokenizer', 'model', type, Object.keys(MODELS))
+  return make(description)
+}
+
+/** Old files do not name the type. */
+function impliedType({ vocab, merges }: Component): string {
+  return merges ? 'BPE' : Array.isArray(vocab) ? 'Unigram' : 'WordPiece'
+}
+
+function unknownId(vocab: ReadonlyMap<string, number>, token: unknown): number {
+  const id = vocab.get(token as string)
+  if (id === undefined)
+    throw new RushlightError(`tokenizer: model.unk_token ${JSON.stringify(token)} is not in the vocabulary`)
+  return id
+}

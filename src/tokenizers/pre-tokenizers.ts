@@ -1,0 +1,57 @@
+// Pre-tokenizers: how a normalized text is cut into the words that the model sees, one by one.
+import { unsupported } from '../util/errors.ts'
+import { byteCharactersOf } from './bytes.ts'
+import type { Component } from './format.ts'
+import { GPT2_WORDS, type PatternJson, patternOf, splitterOf } from './patterns.ts'
+import { PUNCTUATION, SPACE } from './unicode.ts'
+
+/** Cuts a piece of text; `first` says that it begins the whole text. */
+export type PreTokenizer = (piece: string, first: boolean) => string[]
+
+/** Each type of pre-tokenizer of a tokenizer.json. */
+const PRE_TOKENIZERS: Record<string, (options: Component) => PreTokenizer> = {
+  Sequence: ({ pretokenizers }) => {
+    const steps = (pretokenizers as Component[]).map(preTokenizerOf)
+    return (text, first) =>
+      steps.reduce<string[]>((pieces, step) => pieces.flatMap((piece, i) => step(piece, first && i === 0)), [text])
+  },
+  ByteLevel: ({ add_prefix_space = true, use_regex = true }) => {
+    const words = use_regex ? splitterOf(GPT2_WORDS, 'Isolated') : (text: string) => [text]
+    return (text) => words(add_prefix_space && !text.startsWith(' ') ? ` ${text}` : text).map(byteCharactersOf)
+  },
+  BertPreTokenizer: () => {
+    const words = splitterOf(SPACE, 'Removed')
+    const punctuation = splitterOf(PUNCTUATION, 'Isolated')
+    return (text) => words(text).flatMap(punctuation)
+  },
+  Whitespace: () =>
+    splitterOf(
+      /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu,
+      'Removed',
+      true,
+    ),
+  WhitespaceSplit: () => splitterOf(SPACE, 'Removed'),
+  Punctuation: ({ behavior = 'Isolated' }) => splitterOf(PUNCTUATION, behavior as string),
+  Digits: ({ individual_digits = false }) => splitterOf(/\p{N}/gu, individual_digits ? 'Isolated' : 'Contiguous'),
+  CharDelimiterSplit: ({ delimiter }) => splitterOf(patternOf({ String: delimiter as string }), 'Removed'),
+  Split: ({ pattern, behavior, invert = false }) =>
+    splitterOf(patternOf(pattern as PatternJson), behavior as string, invert as boolean),
+  Metaspace: ({ replacement = '▁', prepend_scheme = 'always', add_prefix_space = true, split = true }) => {
+    const mark = replacement as string
+    const scheme = add_prefix_space ? prepend_scheme : 'never'
+    const words = split ? splitterOf(patternOf({ String: mark }), 'MergedWithNext') : (text: string) => [text]
+    return (text, first) => {
+      const marked = text.replaceAll(' ', mark)
+      const prepend = (scheme === 'always' || (scheme === 'first' && first)) && !marked.startsWith(mark)
+      return words(prepend ? mark + marked : marked)
+    }
+  },
+  FixedLength: ({ length = 5 }) => splitterOf(new RegExp(`.{1,${length}}`, 'gsu'), 'Isolated'),
+}
+
+/** The function of a pre-tokenizer's description. @throws UnsupportedOptionError for a type that there is not */
+export function preTokenizerOf(description: Component): PreTokenizer {
+  const make = Object.hasOwn(PRE_TOKENIZERS, description.type) ? PRE_TOKENIZERS[description.type] : undefined
+  if (!make) throw unsupported('tokenizer', 'pre_tokenizer', description.type, Object.keys(PRE_TOKENIZERS))
+  return make(description)
+}
