@@ -1,0 +1,25 @@
+// Every public class of the models.
+export { AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification, type FromPretrainedOptions } from './auto.ts'
+export {
+  type BertClassifierInputs,
+  BertConfig,
+  BertForMaskedLM,
+  BertForSequenceClassification,
+  type BertInputs,
+  type BertLMInputs,
+  BertLMHeadModel,
+  BertModel,
+} from './bert.ts'
+export { DynamicCache } from './cache.ts'
+export { PreTrainedConfig, PreTrainedConfig as PretrainedConfig, type RopeParameters, ropeParameters } from './config.ts'
+export {
+  type LlamaCausalInputs,
+  type LlamaClassifierInputs,
+  LlamaConfig,
+  LlamaForCausalLM,
+  LlamaForSequenceClassification,
+  type LlamaInputs,
+  LlamaModel,
+} from './llama.ts'
+export { PreTrainedModel } from './model.ts'
+export type { BaseModelOutput, CausalLMOutput, SequenceClassifierOutput } from './outputs.ts'
