@@ -1,5 +1,6 @@
 // Files: sources of bytes, model repositories, safetensors and GGUF.
 export type { Checkpoint, StoredTensor } from './checkpoint.ts'
+export { dtypeIn, hasElements, readElements } from './elements.ts'
 export {
   GGML_TYPES,
   type GgufCheckpoint,
@@ -23,3 +24,4 @@ export {
 } from './safetensors.ts'
 export { type ByteSink, bytesSink, fileSink } from './sink.ts'
 export { blobSource, type ByteSource, bytesSource, type Destination, openFile, openUrl, readBytes } from './source.ts'
+export { load_file, readTensor, save_file, toWrite } from './tensors.ts'
