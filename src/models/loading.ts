@@ -37,6 +37,47 @@ export interface LoadOptions {
   strict?: boolean
 }
 
+/** How a model's class spells weights: see PreTrainedModel. */
+interface Spelling {
+  readonly base_model_prefix: string
+  readonly rename: readonly { from: RegExp; to: string }[]
+  readonly ignore_unexpected: readonly RegExp[]
+}
+
+/**
+ * Where the names of a checkpoint belong in a model: legacy spellings are renamed; weights of the base model are found with and
+ * without its prefix; a base model takes its part of a checkpoint with a head.
+ */
+export function placesBy(
+  { base_model_prefix: prefix, rename, ignore_unexpected }: Spelling,
+  module: Module,
+  checkpoint: Checkpoint,
+): (name: string) => Place | null {
+  const own = module.state_dict()
+  const spelled = (name: string) => rename.reduce((text, { from, to }) => text.replace(from, to), name)
+  const names = [...checkpoint.tensors.keys()].map(spelled)
+  const foreign =
+    prefix === '' && !names.some((name) => own.has(name)) ? commonPrefix(names, (rest) => own.has(rest)) : ''
+  return (found) => {
+    const name = spelled(found)
+    if (foreign !== '') return name.startsWith(foreign) ? { name: name.slice(foreign.length) } : null // the rest is a head's
+    const prefixed = `${prefix}.${name}`
+    if (own.has(name)) return { name }
+    if (own.has(prefixed)) return { name: prefixed }
+    return ignore_unexpected.some((pattern) => pattern.test(name) || pattern.test(prefixed)) ? null : { name }
+  }
+}
+
+/** The first component, with its dot, under which most names are known; '' when none is. */
+function commonPrefix(names: string[], known: (rest: string) => boolean): string {
+  const counts = new Map<string, number>()
+  for (const name of names) {
+    const end = name.indexOf('.') + 1
+    if (end > 0 && known(name.slice(end))) counts.set(name.slice(0, end), (counts.get(name.slice(0, end)) ?? 0) + 1)
+  }
+  return [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best), ['', 0])[0]
+}
+
 /** Bytes that are staged in the heap for conversion at a time. */
 const PIECE = 1 << 22
 

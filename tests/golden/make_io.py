@@ -1,5 +1,6 @@
 """Writes small safetensors and GGUF files with Python's own writers, and what is in them, for tests/io."""
 import json
+import math
 import pathlib
 
 import gguf
@@ -100,5 +101,21 @@ def write_gguf():
     return {"values": values, "lists": lists, "tensors": tensors}
 
 
-expected = {"safetensors": write_safetensors(), "gguf": write_gguf()}
-(here / "expected.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n")
+def eight_bits():
+    """What each byte means, as bfloat16: 256 values of each type."""
+    types = {
+        "F8_E4M3": torch.float8_e4m3fn,
+        "F8_E5M2": torch.float8_e5m2,
+        "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+        "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+        "F8_E8M0": torch.float8_e8m0fnu,
+    }
+    every = torch.arange(256).byte()
+    return {
+        name: ["nan" if math.isnan(x) else x if math.isfinite(x) else str(x) for x in every.view(t).double().tolist()]
+        for name, t in types.items()
+    }
+
+
+expected = {"safetensors": write_safetensors(), "gguf": write_gguf(), "eight_bits": eight_bits()}
+(here / "expected.json").write_text(json.dumps(expected, ensure_ascii=False) + "\n")
