@@ -175,7 +175,14 @@ async function read(
   const kept = dtypeIn(stored)
   const n = numelOf(stored.shape)
   if (n === 0) return
-  if (kept === dtype && !rows) return readElements(stored, 0, n, () => u8View(storage.ptr, storage.bytes))
+  if (kept === dtype && !rows) {
+    const whole = flat(storage, n, dtype)
+    try {
+      return await readElements(stored, 0, n, () => whole.view1d())
+    } finally {
+      whole.dispose()
+    }
+  }
 
   const height = rows ? stored.shape[0] : n
   const width = n / height // elements of a row; without an order of rows each element is one
@@ -204,6 +211,11 @@ async function read(
   }
 }
 
+/** The first `n` elements of a storage. */
+function flat(storage: Storage, n: number, dtype: DType): Tensor {
+  return new Tensor(storage.retain(), [n], [1], 0, dtype)
+}
+
 /** Where each row of the file goes, from where each row comes from. */
 function inverse(rows: (row: number) => number, height: number): Int32Array {
   const places = new Int32Array(height)
@@ -221,7 +233,7 @@ class Staging {
       this.release()
       this.storage = Storage.allocate(bytes, 'loading')
     }
-    return new Tensor(this.storage.retain(), [n], [1], 0, dtype)
+    return flat(this.storage, n, dtype)
   }
 
   release(): void {
