@@ -1,100 +1,113 @@
-// Copies between strided layouts and fills, by element size: dtypes do not matter here.
+// Copies between strided layouts, and fills, by element size: dtypes do not matter here.
+import { BLOCK, gather, isDense, scatter, stage } from './strided'
 
-/**
- * Strided copy over four dimensions (d0, d1, d2, d3), strides in elements on both sides. Parallel over rows (d0·d1·d2).
- */
+/** Elements [begin, end) from one layout (operand 0) to another (operand 1). */
 // @ts-ignore: decorator
 @inline
-function copyRows<T>(
-  src: usize, dst: usize, d1: i32, d2: i32, d3: i32,
-  s0: i32, s1: i32, s2: i32, s3: i32, t0: i32, t1: i32, t2: i32, t3: i32,
-  begin: i32, end: i32,
-): void {
-  const size = sizeof<T>()
-  const bytes = <usize>d3 * size
-  const srcStep = <usize>s3 * size
-  const dstStep = <usize>t3 * size
-  for (let row = begin; row < end; row++) {
-    const i2 = row % d2
-    const outer = row / d2
-    const i1 = outer % d1
-    const i0 = outer / d1
-    let from = src + (<usize>i0 * <usize>s0 + <usize>i1 * <usize>s1 + <usize>i2 * <usize>s2) * size
-    let to = dst + (<usize>i0 * <usize>t0 + <usize>i1 * <usize>t1 + <usize>i2 * <usize>t2) * size
-    if (s3 == 1 && t3 == 1) {
-      memory.copy(to, from, bytes)
-    } else if (s3 == 0 && t3 == 1) {
-      fillRange<T>(to, load<T>(from), 0, d3)
-    } else {
-      for (let i = 0; i < d3; i++) {
-        store<T>(to, load<T>(from))
-        from += srcStep
-        to += dstStep
-      }
-    }
+function copy<T>(src: usize, out: usize, layout: usize, scratch: usize, begin: i32, end: i32): void {
+  if (isDense(layout, 1)) {
+    gather<T>(src, layout, 0, begin, end - begin, out + <usize>begin * sizeof<T>(), scratch)
+    return
+  }
+  for (let i = begin; i < end; i += BLOCK) {
+    const n = min(BLOCK, end - i)
+    scatter<T>(stage<T>(src, layout, 0, begin, i, n, scratch), out, layout, 1, i, n, scratch)
   }
 }
 
-/** Transposing copy: dst[b, i, j] = src[b, j, i], rows of dst contiguous. In tiles of 16, so that both sides stay in cache. Parallel over b and tiles of i. */
+export function copy_b1(src: usize, out: usize, layout: usize, scratch: usize, begin: i32, end: i32): void {
+  copy<u8>(src, out, layout, scratch, begin, end)
+}
+
+export function copy_b2(src: usize, out: usize, layout: usize, scratch: usize, begin: i32, end: i32): void {
+  copy<u16>(src, out, layout, scratch, begin, end)
+}
+
+export function copy_b4(src: usize, out: usize, layout: usize, scratch: usize, begin: i32, end: i32): void {
+  copy<u32>(src, out, layout, scratch, begin, end)
+}
+
+export function copy_b8(src: usize, out: usize, layout: usize, scratch: usize, begin: i32, end: i32): void {
+  copy<u64>(src, out, layout, scratch, begin, end)
+}
+
+/** Copies dense memory. Parallel over units of 64 bytes, of which the last may be cut short by `bytes`. */
+export function copy_dense(src: usize, out: usize, bytes: usize, scratch: usize, begin: i32, end: i32): void {
+  const from = <usize>begin << 6
+  memory.copy(out + from, src + from, min<usize>(<usize>end << 6, bytes) - from)
+}
+
+export function fill_f32(out: usize, value: f32, scratch: usize, begin: i32, end: i32): void {
+  const v = f32x4.splat(value)
+  let to = out + (<usize>begin << 2)
+  const stop = out + (<usize>end << 2)
+  for (; to + 16 <= stop; to += 16) v128.store(to, v)
+  for (; to < stop; to += 4) store<f32>(to, value)
+}
+
+/** Side of a tile: its rows and columns are together a small part of the first cache. */
+const TILE: i32 = 16
+
+/** Four rows of four 32-bit elements, exchanged for the columns. */
 // @ts-ignore: decorator
 @inline
-function transposeTiles<T>(src: usize, dst: usize, rows: i32, cols: i32, srcBatch: i32, srcRow: i32, dstBatch: i32, dstRow: i32, begin: i32, end: i32): void {
+function transpose4x4(from: usize, fromRow: usize, to: usize, toRow: usize): void {
+  const a = v128.load(from)
+  const b = v128.load(from + fromRow)
+  const c = v128.load(from + 2 * fromRow)
+  const d = v128.load(from + 3 * fromRow)
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5)
+  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5)
+  const abHigh = v128.shuffle<i32>(a, b, 2, 6, 3, 7)
+  const cdHigh = v128.shuffle<i32>(c, d, 2, 6, 3, 7)
+  v128.store(to, v128.shuffle<i64>(ab, cd, 0, 2))
+  v128.store(to + toRow, v128.shuffle<i64>(ab, cd, 1, 3))
+  v128.store(to + 2 * toRow, v128.shuffle<i64>(abHigh, cdHigh, 0, 2))
+  v128.store(to + 3 * toRow, v128.shuffle<i64>(abHigh, cdHigh, 1, 3))
+}
+
+/** out[b, i, j] = src[b, j, i], elements of src next to each other along i, of out along j. Parallel over b and tiles of i. */
+// @ts-ignore: decorator
+@inline
+function transpose<T>(src: usize, out: usize, rows: i32, columns: i32, srcBatch: i32, srcRow: i32, outBatch: i32, outRow: i32, begin: i32, end: i32): void {
   const size = sizeof<T>()
-  const tiles = (rows + 15) >> 4
+  const tiles = (rows + TILE - 1) / TILE
+  const fromRow = <usize>srcRow * size
+  const toRow = <usize>outRow * size
   for (let at = begin; at < end; at++) {
-    const b = at / tiles
-    const i0 = (at % tiles) << 4
-    const i1 = min(i0 + 16, rows)
-    const from = src + <usize>b * <usize>srcBatch * size
-    const to = dst + <usize>b * <usize>dstBatch * size
-    for (let j0 = 0; j0 < cols; j0 += 16) {
-      const j1 = min(j0 + 16, cols)
-      for (let i = i0; i < i1; i++) {
-        let out = to + (<usize>i * <usize>dstRow + <usize>j0) * size
-        let at = from + (<usize>j0 * <usize>srcRow + <usize>i) * size
-        for (let j = j0; j < j1; j++) {
-          store<T>(out, load<T>(at))
-          out += size
-          at += <usize>srcRow * size
-        }
+    const batch = <usize>(at / tiles)
+    const first = (at % tiles) * TILE
+    const height = min(TILE, rows - first)
+    const source = src + (batch * <usize>srcBatch + <usize>first) * size
+    const target = out + (batch * <usize>outBatch + <usize>first * <usize>outRow) * size
+    for (let j0 = 0; j0 < columns; j0 += TILE) {
+      const width = min(TILE, columns - j0)
+      const from = source + <usize>j0 * fromRow
+      const to = target + <usize>j0 * size
+      if (size == 4 && height == TILE && width == TILE) {
+        for (let i: usize = 0; i < <usize>TILE; i += 4)
+          for (let j: usize = 0; j < <usize>TILE; j += 4)
+            transpose4x4(from + j * fromRow + i * 4, fromRow, to + i * toRow + j * 4, toRow)
+        continue
       }
+      for (let i: usize = 0; i < <usize>height; i++)
+        for (let j: usize = 0; j < <usize>width; j++) store<T>(to + i * toRow + j * size, load<T>(from + j * fromRow + i * size))
     }
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function fillRange<T>(out: usize, value: T, begin: i32, end: i32): void {
-  for (let i = begin; i < end; i++) store<T>(out + <usize>i * sizeof<T>(), value)
+export function transpose_b1(src: usize, out: usize, rows: i32, columns: i32, srcBatch: i32, srcRow: i32, outBatch: i32, outRow: i32, scratch: usize, begin: i32, end: i32): void {
+  transpose<u8>(src, out, rows, columns, srcBatch, srcRow, outBatch, outRow, begin, end)
 }
 
-export function copy_b1(src: usize, dst: usize, d1: i32, d2: i32, d3: i32, s0: i32, s1: i32, s2: i32, s3: i32, t0: i32, t1: i32, t2: i32, t3: i32, scratch: usize, begin: i32, end: i32): void {
-  copyRows<u8>(src, dst, d1, d2, d3, s0, s1, s2, s3, t0, t1, t2, t3, begin, end)
-}
-export function copy_b2(src: usize, dst: usize, d1: i32, d2: i32, d3: i32, s0: i32, s1: i32, s2: i32, s3: i32, t0: i32, t1: i32, t2: i32, t3: i32, scratch: usize, begin: i32, end: i32): void {
-  copyRows<u16>(src, dst, d1, d2, d3, s0, s1, s2, s3, t0, t1, t2, t3, begin, end)
-}
-export function copy_b4(src: usize, dst: usize, d1: i32, d2: i32, d3: i32, s0: i32, s1: i32, s2: i32, s3: i32, t0: i32, t1: i32, t2: i32, t3: i32, scratch: usize, begin: i32, end: i32): void {
-  copyRows<u32>(src, dst, d1, d2, d3, s0, s1, s2, s3, t0, t1, t2, t3, begin, end)
-}
-export function copy_b8(src: usize, dst: usize, d1: i32, d2: i32, d3: i32, s0: i32, s1: i32, s2: i32, s3: i32, t0: i32, t1: i32, t2: i32, t3: i32, scratch: usize, begin: i32, end: i32): void {
-  copyRows<u64>(src, dst, d1, d2, d3, s0, s1, s2, s3, t0, t1, t2, t3, begin, end)
+export function transpose_b2(src: usize, out: usize, rows: i32, columns: i32, srcBatch: i32, srcRow: i32, outBatch: i32, outRow: i32, scratch: usize, begin: i32, end: i32): void {
+  transpose<u16>(src, out, rows, columns, srcBatch, srcRow, outBatch, outRow, begin, end)
 }
 
-export function transpose_b1(src: usize, dst: usize, rows: i32, cols: i32, srcBatch: i32, srcRow: i32, dstBatch: i32, dstRow: i32, scratch: usize, begin: i32, end: i32): void {
-  transposeTiles<u8>(src, dst, rows, cols, srcBatch, srcRow, dstBatch, dstRow, begin, end)
-}
-export function transpose_b2(src: usize, dst: usize, rows: i32, cols: i32, srcBatch: i32, srcRow: i32, dstBatch: i32, dstRow: i32, scratch: usize, begin: i32, end: i32): void {
-  transposeTiles<u16>(src, dst, rows, cols, srcBatch, srcRow, dstBatch, dstRow, begin, end)
-}
-export function transpose_b4(src: usize, dst: usize, rows: i32, cols: i32, srcBatch: i32, srcRow: i32, dstBatch: i32, dstRow: i32, scratch: usize, begin: i32, end: i32): void {
-  transposeTiles<u32>(src, dst, rows, cols, srcBatch, srcRow, dstBatch, dstRow, begin, end)
-}
-export function transpose_b8(src: usize, dst: usize, rows: i32, cols: i32, srcBatch: i32, srcRow: i32, dstBatch: i32, dstRow: i32, scratch: usize, begin: i32, end: i32): void {
-  transposeTiles<u64>(src, dst, rows, cols, srcBatch, srcRow, dstBatch, dstRow, begin, end)
+export function transpose_b4(src: usize, out: usize, rows: i32, columns: i32, srcBatch: i32, srcRow: i32, outBatch: i32, outRow: i32, scratch: usize, begin: i32, end: i32): void {
+  transpose<u32>(src, out, rows, columns, srcBatch, srcRow, outBatch, outRow, begin, end)
 }
 
-/** Bytes in a row, for copies of contiguous memory. Parallel over bytes. */
-export function copy_bytes(src: usize, dst: usize, scratch: usize, begin: i32, end: i32): void {
-  memory.copy(dst + <usize>(<u32>begin), src + <usize>(<u32>begin), <usize>(end - begin))
+export function transpose_b8(src: usize, out: usize, rows: i32, columns: i32, srcBatch: i32, srcRow: i32, outBatch: i32, outRow: i32, scratch: usize, begin: i32, end: i32): void {
+  transpose<u64>(src, out, rows, columns, srcBatch, srcRow, outBatch, outRow, begin, end)
 }

@@ -81,16 +81,22 @@ export function exp(x: v128): v128 {
   return scale2(p, i32x4.sub(shifted, i32x4.splat(ROUND_BITS)))
 }
 
-/** e^x for x ≤ 88, cheaper than `exp`: results below 2^-126 are 0. What softmax needs. */
+/**
+ * e^x for x ≤ 88, at half the cost of `exp`: 0 below -87. What softmax needs. There is no clamping: the exponent is added to the
+ * bits of e^r, and what that makes of smaller x (-∞ too) is masked. Two or four at a time hide its latency.
+ */
 // @ts-ignore: decorator
 @inline
 export function expFlushed(x: v128): v128 {
-  const clamped = f32x4.max(x, splat(-87.5))
-  const shifted = fma(clamped, splat(1.44269504), splat(ROUND))
-  const n = v128.sub<f32>(shifted, splat(ROUND))
-  const p = v128.add<f32>(expm1Core(reduceLn2(clamped, n)), splat(1))
-  const power = i32x4.shl(i32x4.sub(shifted, i32x4.splat(ROUND_BITS - 127)), 23)
-  return v128.andnot(v128.mul<f32>(p, power), f32x4.lt(x, splat(-87.336)))
+  const shifted = fma(x, splat(1.44269504), splat(ROUND))
+  const r = reduceLn2(x, v128.sub<f32>(shifted, splat(ROUND)))
+  let p = fma(splat(1.388250384e-3), r, splat(8.366581052e-3))
+  p = fma(p, r, splat(0.0416672006))
+  p = fma(p, r, splat(0.1666654348))
+  p = fma(p, r, splat(0.4999999702))
+  p = fma(p, r, splat(1))
+  p = fma(p, r, splat(1))
+  return v128.andnot(i32x4.add(p, i32x4.shl(shifted, 23)), f32x4.lt(x, splat(-87)))
 }
 
 /** 2^x, within 1 ulp. */
@@ -270,4 +276,122 @@ export function sin(x: v128): v128 {
 @inline
 export function cos(x: v128): v128 {
   return sineShifted(x, 1)
+}
+
+/** ln|x| of two floats widened to f64, to about 2^-33: what `pow` needs, since its exponent may multiply the error by 88. */
+// @ts-ignore: decorator
+@inline
+function logWide(x: v128): v128 {
+  const bits = v128.and(x, i64x2.splat(0x7fffffffffffffff))
+  const exponent = i64x2.shr_s(i64x2.sub(bits, i64x2.splat(0x3fe6a09e667f3bcd)), 52) // √½
+  const m = i64x2.sub(bits, i64x2.shl(exponent, 52))
+  // Small whole numbers as f64: the low halves of the lanes are their int32s.
+  const k = f64x2.convert_low_i32x4_s(v128.shuffle<i32>(exponent, exponent, 0, 2, 0, 2))
+  const f = f64x2.sub(m, f64x2.splat(1))
+  const s = f64x2.div(f, f64x2.add(f, f64x2.splat(2)))
+  const z = f64x2.mul(s, s)
+  let p = f64x2.add(f64x2.mul(z, f64x2.splat(0.23582891110161713)), f64x2.splat(0.2853727669949871))
+  p = f64x2.add(f64x2.mul(p, z), f64x2.splat(0.40000335563435124))
+  p = f64x2.add(f64x2.mul(p, z), f64x2.splat(0.6666666564448033))
+  p = f64x2.mul(f64x2.mul(p, z), s)
+  return f64x2.add(f64x2.mul(k, f64x2.splat(0.6931471805599453)), f64x2.add(f64x2.add(s, s), p))
+}
+
+/** e^x of two f64, clamped to what float32 can tell from 0 and infinity. */
+// @ts-ignore: decorator
+@inline
+function expWide(x: v128): v128 {
+  const clamped = f64x2.max(f64x2.min(x, f64x2.splat(100)), f64x2.splat(-110))
+  const n = f64x2.nearest(f64x2.mul(clamped, f64x2.splat(1.4426950408889634)))
+  const r = f64x2.sub(clamped, f64x2.mul(n, f64x2.splat(0.6931471805599453)))
+  let p = f64x2.add(f64x2.mul(r, f64x2.splat(0.00019790346495881394)), f64x2.splat(0.0013944660279534107))
+  p = f64x2.add(f64x2.mul(p, r), f64x2.splat(0.008333497069302212))
+  p = f64x2.add(f64x2.mul(p, r), f64x2.splat(0.0416662949365211))
+  p = f64x2.add(f64x2.mul(p, r), f64x2.splat(0.16666665868935585))
+  p = f64x2.add(f64x2.mul(p, r), f64x2.splat(0.5000000067685971))
+  p = f64x2.add(f64x2.add(f64x2.mul(f64x2.mul(r, r), p), r), f64x2.splat(1))
+  const power = i64x2.shl(i64x2.add(i64x2.extend_low_i32x4_s(i32x4.trunc_sat_f64x2_s_zero(n)), i64x2.splat(1023)), 52)
+  return f64x2.mul(p, power)
+}
+
+/** x^y as libm defines it, within 1 ulp: by logarithm and exponential in f64. */
+// @ts-ignore: decorator
+@inline
+export function pow(x: v128, y: v128): v128 {
+  const one = splat(1)
+  const magnitude = f32x4.abs(x)
+  const high = v128.shuffle<i64>(magnitude, magnitude, 1, 0)
+  const yHigh = v128.shuffle<i64>(y, y, 1, 0)
+  const t0 = f64x2.mul(logWide(f64x2.promote_low_f32x4(magnitude)), f64x2.promote_low_f32x4(y))
+  const t1 = f64x2.mul(logWide(f64x2.promote_low_f32x4(high)), f64x2.promote_low_f32x4(yHigh))
+  let r = v128.shuffle<i64>(f32x4.demote_f64x2_zero(expWide(t0)), f32x4.demote_f64x2_zero(expWide(t1)), 0, 2)
+  // |x| of 0 or ∞: 0 or ∞ as the signs of y and of the logarithm have it.
+  const zero = f32x4.eq(magnitude, splat(0))
+  const infinite = f32x4.eq(magnitude, splat(Infinity))
+  const grows = v128.xor(zero, f32x4.gt(y, splat(0)))
+  r = v128.bitselect(v128.and(grows, splat(Infinity)), r, v128.or(zero, infinite))
+  // A negative base: only whole exponents, and odd ones keep the sign.
+  const whole = f32x4.eq(f32x4.nearest(y), y)
+  const small = f32x4.lt(f32x4.abs(y), splat(16777216))
+  const odd = v128.and(v128.and(whole, small), i32x4.shl(i32x4.trunc_sat_f32x4_s(y), 31))
+  r = v128.or(r, v128.and(v128.and(odd, x), i32x4.splat(0x80000000)))
+  const invalid = v128.and(f32x4.lt(x, splat(0)), v128.andnot(f32x4.gt(x, splat(-Infinity)), whole))
+  r = v128.bitselect(splat(NaN), r, v128.or(invalid, v128.or(f32x4.ne(x, x), f32x4.ne(y, y))))
+  const unit = v128.and(f32x4.eq(magnitude, one), f32x4.eq(f32x4.abs(y), splat(Infinity)))
+  return v128.bitselect(one, r, v128.or(v128.or(f32x4.eq(x, one), f32x4.eq(y, splat(0))), unit))
+}
+
+// ---- ends of rows: fewer than four floats
+
+/** Copies `n` floats, one to three. */
+export function copyPart(from: usize, to: usize, n: i32): void {
+  for (const end = from + (<usize>n << 2); from < end; from += 4, to += 4) store<u32>(to, load<u32>(from))
+}
+
+// ---- 16-bit floats, four at a time, as the low halves of 32-bit lanes
+
+/** The float32 values of four float16. */
+// @ts-ignore: decorator
+@inline
+export function widenF16(h: v128): v128 {
+  const bits = v128.and(h, i32x4.splat(0x7fff))
+  const normal = i32x4.add(i32x4.shl(bits, 13), i32x4.splat(112 << 23))
+  const subnormal = v128.mul<f32>(f32x4.convert_i32x4_s(bits), splat(5.9604645e-8)) // 2^-24
+  const special = i32x4.add(normal, i32x4.splat(112 << 23)) // infinity and NaN
+  const finite = v128.bitselect(subnormal, normal, i32x4.lt_s(bits, i32x4.splat(0x0400)))
+  const value = v128.bitselect(special, finite, i32x4.ge_s(bits, i32x4.splat(0x7c00)))
+  return v128.or(value, i32x4.shl(v128.and(h, i32x4.splat(0x8000)), 16))
+}
+
+/** The float32 values of four bfloat16. */
+// @ts-ignore: decorator
+@inline
+export function widenBF16(h: v128): v128 {
+  return i32x4.shl(h, 16)
+}
+
+/** Four floats as float16, rounded to nearest even; beyond the range, infinity. */
+// @ts-ignore: decorator
+@inline
+export function narrowF16(x: v128): v128 {
+  const magnitude = v128.and(x, i32x4.splat(0x7fffffff))
+  const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1))
+  const normal = i32x4.shr_u(i32x4.add(i32x4.add(magnitude, odd), i32x4.splat(0xfff - (112 << 23))), 13)
+  // Adding ½ leaves the multiples of 2^-24 in the low bits, rounded.
+  const subnormal = i32x4.sub(v128.add<f32>(magnitude, splat(0.5)), i32x4.splat(0x3f000000))
+  const nan = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000))
+  const special = v128.bitselect(i32x4.splat(0x7e00), i32x4.splat(0x7c00), nan)
+  const finite = v128.bitselect(subnormal, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000))) // 2^-14
+  const value = v128.bitselect(special, finite, i32x4.ge_s(magnitude, i32x4.splat(0x477ff000))) // 65520
+  return v128.or(value, v128.and(i32x4.shr_u(x, 16), i32x4.splat(0x8000)))
+}
+
+/** Four floats as bfloat16, rounded to nearest even. */
+// @ts-ignore: decorator
+@inline
+export function narrowBF16(x: v128): v128 {
+  const odd = v128.and(i32x4.shr_u(x, 16), i32x4.splat(1))
+  const rounded = i32x4.shr_u(i32x4.add(i32x4.add(x, odd), i32x4.splat(0x7fff)), 16)
+  const nan = v128.or(i32x4.shr_u(x, 16), i32x4.splat(0x40))
+  return v128.bitselect(nan, rounded, f32x4.ne(x, x))
 }
