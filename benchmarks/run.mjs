@@ -86,9 +86,7 @@ function run({ script, args }, threads) {
       (error, stdout, stderr) => {
         if (error)
           return reject(
-            new Error(
-              `${script} ${options.join(' ')}: ${stderr.trim().split('\n').slice(-12).join('\n') || error.message}`,
-            ),
+            new Error(`${script} ${options.join(' ')}: ${stderr.match(/^.*Error.*$/m)?.[0] ?? error.message}`),
           )
         const lines = stdout.split('\n').filter((line) => line.startsWith('{"who"'))
         resolve(lines.map((line) => JSON.parse(line)))
