@@ -1,16 +1,22 @@
 // The op table, and Tensor's methods from it. A file of ops adds one line to `methods` (ops that are also methods of Tensor)
 // or to `functional` (those that are functions only).
 import { Tensor } from '../tensor/tensor.ts'
+import * as matmulOps from './matmul.ts'
 import * as movementOps from './movement.ts'
 import type { Methods, OpDescription } from './op.ts'
 
 // Ops of lists of tensors are functions only.
 const { broadcast_tensors, cat, stack, ...movement } = movementOps
 
+const { einsum, linear, ...matmul } = matmulOps
+
 const methods = {
+  ...matmul,
   ...movement,
 }
 const functional = {
+  einsum,
+  linear,
   broadcast_tensors,
   cat,
   stack,

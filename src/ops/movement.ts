@@ -16,6 +16,7 @@ import { RushlightError, ShapeError, unsupported } from '../util/errors.ts'
 import { copyInto, fillWith, packed } from './copying.ts'
 import { compose, defineOp } from './op.ts'
 import { Nd } from './reference.ts'
+import { sumTo } from './sum-to.ts'
 
 /** Zeros of that shape with `part` copied in where the strides say: the gradient of a view. */
 function scatterView(g: Tensor, shape: Shape, view: { shape: Shape; strides: Shape; offset: number }): Tensor {
@@ -23,15 +24,6 @@ function scatterView(g: Tensor, shape: Shape, view: { shape: Shape; strides: Sha
   fillWith(out, 0)
   copyInto(out.alias(view.shape, view.strides, view.offset), g)
   return out
-}
-
-/** Sums a gradient over the axes that broadcasting repeated. */
-export function sumTo(g: Tensor, shape: Shape): Tensor {
-  if (show(g.shape) === show(shape)) return g
-  const lead = g.ndim - shape.length
-  const dims = g.shape.flatMap((size, d) => (d < lead || (shape[d - lead] === 1 && size !== 1) ? [d] : []))
-  const summed = dims.length ? g.sum(dims, true) : g
-  return summed.reshape(shape)
 }
 
 /** Seen at a larger shape; -1 keeps a size. */

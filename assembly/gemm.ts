@@ -1,0 +1,320 @@
+// Packed matrix product: C = A·B (+ C) (+ bias), float32.
+//
+// Both operands are packed once into panels that the micro-kernel reads front to back: A in panels of 4 rows ([k][4]), B in
+// panels of 8 columns ([k][8]), padded with zeros at the edges. Packing takes any strides, so it is where all four transpose
+// cases and the 16-bit dtypes end. A chunk of work is a tile of C; depth goes by in blocks, so that a panel of B stays in the
+// first cache while the tile's panels of A pass by from the second.
+import { fma, widenBF16, widenF16 } from './simd'
+
+const ROWS = 4 // of a panel of A: what fits the 16 registers of V8 11 (eight accumulators, two of B, one of A)
+const COLS = 8 // of a panel of B
+const DEPTH = 320 // of a block: 10 KiB of B and 5 KiB of each panel of A
+
+export const F32 = 0
+export const F16 = 1
+export const BF16 = 2
+
+// @ts-ignore: decorator
+@inline
+export function sizeOf(dtype: i32): usize {
+  return dtype == F32 ? 4 : 2
+}
+
+/** One element as float32. */
+// @ts-ignore: decorator
+@inline
+export function element(dtype: i32, ptr: usize): f32 {
+  if (dtype == F32) return load<f32>(ptr)
+  const h = v128.load16_splat(ptr)
+  const wide = dtype == F16 ? widenF16(i32x4.extend_low_i16x8_u(h)) : widenBF16(i32x4.extend_low_i16x8_u(h))
+  return f32x4.extract_lane(wide, 0)
+}
+
+/** Four consecutive elements as float32. */
+// @ts-ignore: decorator
+@inline
+export function load4(dtype: i32, ptr: usize): v128 {
+  if (dtype == F32) return v128.load(ptr)
+  const h = v128.load16x4_u(ptr)
+  return dtype == F16 ? widenF16(h) : widenBF16(h)
+}
+
+/**
+ * Packs panels of `width` rows. Row i, depth k of batch b is at x + b·sb + i·si + k·sk. Out: [b][panel][k][width], float32,
+ * rows past `rows` zero. Parallel over batch × panels.
+ */
+// @ts-ignore: decorator
+@inline
+function pack(dtype: i32, width: i32, x: usize, out: usize, rows: i32, depth: i32, sb: i32, si: i32, sk: i32, begin: i32, end: i32): void {
+  const size = sizeOf(dtype)
+  const panels = (rows + width - 1) / width
+  const panelBytes = <usize>depth * <usize>width * 4
+  const stepI = <usize>si * size
+  const stepK = <usize>sk * size
+  for (let at = begin; at < end; at++) {
+    const i0 = (at % panels) * width
+    const n = min(width, rows - i0)
+    let from = x + <usize>(at / panels) * <usize>sb * size + <usize>i0 * stepI
+    let to = out + <usize>at * panelBytes
+    if (n == width && si == 1) {
+      // Rows lie side by side: each depth is a copy.
+      for (let k = 0; k < depth; k++) {
+        v128.store(to, load4(dtype, from))
+        if (width == 8) v128.store(to, load4(dtype, from + 4 * size), 16)
+        from += stepK
+        to += <usize>width * 4
+      }
+    } else if (n == width && sk == 1) {
+      // Depth lies side by side: transposed four by four.
+      let k = 0
+      for (; k + 4 <= depth; k += 4) {
+        for (let g = 0; g < width; g += 4) {
+          const row = from + <usize>g * stepI
+          const r0 = load4(dtype, row)
+          const r1 = load4(dtype, row + stepI)
+          const r2 = load4(dtype, row + 2 * stepI)
+          const r3 = load4(dtype, row + 3 * stepI)
+          const a = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5)
+          const b = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5)
+          const c = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7)
+          const d = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7)
+          const line = to + <usize>g * 4
+          const step = <usize>width * 4
+          v128.store(line, v128.shuffle<f32>(a, b, 0, 1, 4, 5))
+          v128.store(line + step, v128.shuffle<f32>(a, b, 2, 3, 6, 7))
+          v128.store(line + 2 * step, v128.shuffle<f32>(c, d, 0, 1, 4, 5))
+          v128.store(line + 3 * step, v128.shuffle<f32>(c, d, 2, 3, 6, 7))
+        }
+        from += 4 * size
+        to += <usize>width * 16
+      }
+      for (; k < depth; k++) {
+        for (let i = 0; i < width; i++) store<f32>(to + <usize>i * 4, element(dtype, from + <usize>i * stepI))
+        from += size
+        to += <usize>width * 4
+      }
+    } else {
+      for (let k = 0; k < depth; k++) {
+        for (let i = 0; i < n; i++) store<f32>(to + <usize>i * 4, element(dtype, from + <usize>i * stepI))
+        for (let i = n; i < width; i++) store<f32>(to + <usize>i * 4, 0)
+        from += stepK
+        to += <usize>width * 4
+      }
+    }
+  }
+}
+
+export function pack_rows_f32(x: usize, out: usize, rows: i32, depth: i32, sb: i32, si: i32, sk: i32, scratch: usize, begin: i32, end: i32): void {
+  pack(F32, ROWS, x, out, rows, depth, sb, si, sk, begin, end)
+}
+export function pack_columns_f32(x: usize, out: usize, rows: i32, depth: i32, sb: i32, si: i32, sk: i32, scratch: usize, begin: i32, end: i32): void {
+  pack(F32, COLS, x, out, rows, depth, sb, si, sk, begin, end)
+}
+export function pack_columns_f16(x: usize, out: usize, rows: i32, depth: i32, sb: i32, si: i32, sk: i32, scratch: usize, begin: i32, end: i32): void {
+  pack(F16, COLS, x, out, rows, depth, sb, si, sk, begin, end)
+}
+export function pack_columns_bf16(x: usize, out: usize, rows: i32, depth: i32, sb: i32, si: i32, sk: i32, scratch: usize, begin: i32, end: i32): void {
+  pack(BF16, COLS, x, out, rows, depth, sb, si, sk, begin, end)
+}
+
+/**
+ * A panel of A by a panel of B over `depth`: 4x8 of C, added to what is there when `adds`. `step` is the distance of C's rows in bytes.
+ */
+// @ts-ignore: decorator
+@inline
+function micro(a: usize, b: usize, c: usize, depth: i32, step: usize, adds: bool): void {
+  let c00 = f32x4.splat(0)
+  let c01 = f32x4.splat(0)
+  let c10 = f32x4.splat(0)
+  let c11 = f32x4.splat(0)
+  let c20 = f32x4.splat(0)
+  let c21 = f32x4.splat(0)
+  let c30 = f32x4.splat(0)
+  let c31 = f32x4.splat(0)
+  let k = depth
+  for (; k >= 4; k -= 4) {
+    let b0 = v128.load(b)
+    let b1 = v128.load(b, 16)
+    let x = v128.load32_splat(a)
+    c00 = fma(x, b0, c00)
+    c01 = fma(x, b1, c01)
+    x = v128.load32_splat(a, 4)
+    c10 = fma(x, b0, c10)
+    c11 = fma(x, b1, c11)
+    x = v128.load32_splat(a, 8)
+    c20 = fma(x, b0, c20)
+    c21 = fma(x, b1, c21)
+    x = v128.load32_splat(a, 12)
+    c30 = fma(x, b0, c30)
+    c31 = fma(x, b1, c31)
+    b0 = v128.load(b, 32)
+    b1 = v128.load(b, 48)
+    x = v128.load32_splat(a, 16)
+    c00 = fma(x, b0, c00)
+    c01 = fma(x, b1, c01)
+    x = v128.load32_splat(a, 20)
+    c10 = fma(x, b0, c10)
+    c11 = fma(x, b1, c11)
+    x = v128.load32_splat(a, 24)
+    c20 = fma(x, b0, c20)
+    c21 = fma(x, b1, c21)
+    x = v128.load32_splat(a, 28)
+    c30 = fma(x, b0, c30)
+    c31 = fma(x, b1, c31)
+    b0 = v128.load(b, 64)
+    b1 = v128.load(b, 80)
+    x = v128.load32_splat(a, 32)
+    c00 = fma(x, b0, c00)
+    c01 = fma(x, b1, c01)
+    x = v128.load32_splat(a, 36)
+    c10 = fma(x, b0, c10)
+    c11 = fma(x, b1, c11)
+    x = v128.load32_splat(a, 40)
+    c20 = fma(x, b0, c20)
+    c21 = fma(x, b1, c21)
+    x = v128.load32_splat(a, 44)
+    c30 = fma(x, b0, c30)
+    c31 = fma(x, b1, c31)
+    b0 = v128.load(b, 96)
+    b1 = v128.load(b, 112)
+    x = v128.load32_splat(a, 48)
+    c00 = fma(x, b0, c00)
+    c01 = fma(x, b1, c01)
+    x = v128.load32_splat(a, 52)
+    c10 = fma(x, b0, c10)
+    c11 = fma(x, b1, c11)
+    x = v128.load32_splat(a, 56)
+    c20 = fma(x, b0, c20)
+    c21 = fma(x, b1, c21)
+    x = v128.load32_splat(a, 60)
+    c30 = fma(x, b0, c30)
+    c31 = fma(x, b1, c31)
+    a += 64
+    b += 128
+  }
+  for (; k > 0; k--) {
+    const b0 = v128.load(b)
+    const b1 = v128.load(b, 16)
+    let x = v128.load32_splat(a)
+    c00 = fma(x, b0, c00)
+    c01 = fma(x, b1, c01)
+    x = v128.load32_splat(a, 4)
+    c10 = fma(x, b0, c10)
+    c11 = fma(x, b1, c11)
+    x = v128.load32_splat(a, 8)
+    c20 = fma(x, b0, c20)
+    c21 = fma(x, b1, c21)
+    x = v128.load32_splat(a, 12)
+    c30 = fma(x, b0, c30)
+    c31 = fma(x, b1, c31)
+    a += 16
+    b += 32
+  }
+  storePair(c, c00, c01, adds)
+  c += step
+  storePair(c, c10, c11, adds)
+  c += step
+  storePair(c, c20, c21, adds)
+  c += step
+  storePair(c, c30, c31, adds)
+}
+
+// @ts-ignore: decorator
+@inline
+function storePair(c: usize, x: v128, y: v128, adds: bool): void {
+  if (adds) {
+    v128.store(c, f32x4.add(v128.load(c), x))
+    v128.store(c, f32x4.add(v128.load(c, 16), y), 16)
+  } else {
+    v128.store(c, x)
+    v128.store(c, y, 16)
+  }
+}
+
+/** The same where the panel reaches over the edge of C: through a buffer of 4x8. */
+function microEdge(a: usize, b: usize, c: usize, depth: i32, step: usize, adds: bool, rows: i32, cols: i32, buffer: usize): void {
+  micro(a, b, buffer, depth, 32, false)
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < cols; j++) {
+      const to = c + <usize>i * step + <usize>j * 4
+      const x = load<f32>(buffer + <usize>(i * COLS + j) * 4)
+      store<f32>(to, adds ? load<f32>(to) + x : x)
+    }
+}
+
+/**
+ * Tiles of C from packed operands. C is [batch] of m rows, `ldc` apart; `accumulate` adds to what C holds; `bias` (or 0) is [n].
+ * A tile is `tileRows` panels of A by `tileCols` panels of B. Parallel over batch × tiles. aBatch is 0 where all batches share A, bBatch where they share B
+ * (in elements).
+ */
+export function gemm_f32(
+  a: usize,
+  b: usize,
+  c: usize,
+  m: i32,
+  n: i32,
+  k: i32,
+  ldc: i32,
+  aBatch: i32,
+  bBatch: i32,
+  cBatch: i32,
+  tileRows: i32,
+  tileCols: i32,
+  accumulate: i32,
+  bias: usize,
+  scratch: usize,
+  begin: i32,
+  end: i32,
+): void {
+  const aPanels = (m + ROWS - 1) / ROWS
+  const bPanels = (n + COLS - 1) / COLS
+  const down = (aPanels + tileRows - 1) / tileRows
+  const across = (bPanels + tileCols - 1) / tileCols
+  const aBytes = <usize>k * ROWS * 4
+  const bBytes = <usize>k * COLS * 4
+  const step = <usize>ldc * 4
+  for (let at = begin; at < end; at++) {
+    const batch = at / (down * across)
+    const tile = at % (down * across)
+    // Neighbouring chunks share the panels of B.
+    const i0 = (tile % down) * tileRows
+    const j0 = (tile / down) * tileCols
+    const i1 = min(i0 + tileRows, aPanels)
+    const j1 = min(j0 + tileCols, bPanels)
+    const ap = a + <usize>batch * <usize>aBatch * 4
+    const bp = b + <usize>batch * <usize>bBatch * 4
+    const cp = c + <usize>batch * <usize>cBatch * 4
+    for (let k0 = 0; k0 < k; k0 += DEPTH) {
+      const depth = min(DEPTH, k - k0)
+      const adds = accumulate != 0 || k0 > 0
+      for (let j = j0; j < j1; j++) {
+        const cols = n - j * COLS
+        const bk = bp + <usize>j * bBytes + <usize>k0 * COLS * 4
+        for (let i = i0; i < i1; i++) {
+          const rows = m - i * ROWS
+          const ak = ap + <usize>i * aBytes + <usize>k0 * ROWS * 4
+          const ck = cp + <usize>(i * ROWS) * step + <usize>j * COLS * 4
+          if (rows >= ROWS && cols >= COLS) {
+            if (adds) micro(ak, bk, ck, depth, step, true)
+            else micro(ak, bk, ck, depth, step, false)
+          } else microEdge(ak, bk, ck, depth, step, adds, min(rows, ROWS), min(cols, COLS), scratch)
+        }
+      }
+    }
+    const top = i0 * ROWS
+    const bottom = min(i1 * ROWS, m)
+    const left = j0 * COLS
+    const right = min(j1 * COLS, n)
+    for (let i = top; i < bottom; i++) {
+      const row = cp + <usize>i * step
+      if (k == 0 && accumulate == 0) for (let j = left; j < right; j++) store<f32>(row + <usize>j * 4, 0)
+      if (bias == 0) continue
+      let j = left
+      for (; j + 4 <= right; j += 4) {
+        const to = row + <usize>j * 4
+        v128.store(to, f32x4.add(v128.load(to), v128.load(bias + <usize>j * 4)))
+      }
+      for (; j < right; j++) store<f32>(row + <usize>j * 4, load<f32>(row + <usize>j * 4) + load<f32>(bias + <usize>j * 4))
+    }
+  }
+}
