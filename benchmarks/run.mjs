@@ -6,7 +6,7 @@ import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { findRuntimes } from '../tests/runtimes/run.mjs'
+import { findRuntimes } from '../tests/runtimes/runtimes.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const python = process.env.PYTHON ?? 'python3'
@@ -63,7 +63,7 @@ const { values: given, positionals } = parseArgs({
     write: { type: 'boolean', default: false },
   },
 })
-const { found } = findRuntimes()
+const { found } = findRuntimes(join(here, '../tests/runtimes'))
 const runtime =
   found.find(({ name }) => name === (given.runtime ?? 'node-24')) ?? (given.runtime ? undefined : found[0])
 if (!runtime)
