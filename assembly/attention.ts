@@ -1,0 +1,863 @@
+// Attention without a matrix of scores: keys go by in blocks, each row keeps its running maximum and sum (online softmax,
+// Milakov and Gimelshein 2018; Dao et al. 2022). Forward, backward, and a split form for few queries over many keys.
+//
+// Products run on one micro-kernel, 4 rows by 8 columns: its left operand is read element by element (splats), its right
+// one in panels of 8 columns, [depth][8]. "Transposed" packing puts 8 rows of K side by side, so that depth is the head's
+// dimensions; "row" packing keeps rows and cuts their dimensions into panels, so that depth is the keys.
+import { expFlushed, fma, hmax, hsum, log, tanh } from './simd'
+
+/** Bytes of a row of scores in scratch: 64 keys. A constant, so that the micro-kernel's addresses are immediate. */
+const SCORE_ROW: usize = 256
+
+/**
+ * What every kernel here is called with: a record of 32-bit fields on the heap, filled in this order by src/ops/attention.ts.
+ * Strides are in elements; the dimensions of a head are contiguous. `out`, `dq` are [B,T,Hq,D], `dk`, `dv` [B,S,Hkv,D],
+ * `lse`, `delta` [B,Hq,T], all contiguous. Pointers are 0 for what is not there.
+ */
+// @ts-ignore: decorator
+@unmanaged
+class Attention {
+  q: usize
+  k: usize
+  v: usize
+  out: usize
+  /** Logarithm of the sum of exponentials of each row; +∞ where every key is masked, so that backward finds zeros. */
+  lse: usize
+  /** Added to the scores, broadcast by strides of 0. */
+  bias: usize
+  /** [B,S] of bytes, 0 for keys that nobody attends to. */
+  padding: usize
+  /** [Hq]: slope × distance is subtracted from the scores (Press et al. 2021). */
+  slopes: usize
+  /** Gradient of out. */
+  dout: usize
+  /** Sum over D of dout × out: written by attention_dq_f32 for attention_dkv_f32. */
+  delta: usize
+  dq: usize
+  dk: usize
+  dv: usize
+  /** [B,Hq,T,S] contiguous, or 0. */
+  dbias: usize
+  /** [B,Hq,T,splits,D+2]: what the splits found, their maximum and sum last. */
+  partial: usize
+  B: i32
+  Hq: i32
+  Hkv: i32
+  T: i32
+  S: i32
+  D: i32
+  qb: i32
+  qh: i32
+  qt: i32
+  kb: i32
+  kh: i32
+  ks: i32
+  vb: i32
+  vh: i32
+  vs: i32
+  gb: i32
+  gh: i32
+  gt: i32
+  biasB: i32
+  biasH: i32
+  biasT: i32
+  biasS: i32
+  /** Query t stands at position t + S - T and sees keys from `left` before to `right` behind it. */
+  left: i32
+  right: i32
+  /** Queries and keys of a block, multiples of 8 up to 64. */
+  rows: i32
+  keys: i32
+  /** Keys of a split. */
+  split: i32
+  scale: f32
+  /** Scores become cap × tanh(score / cap); 0 for none. */
+  softcap: f32
+}
+
+// @ts-ignore: decorator
+@inline
+function at(base: usize, index: i32, stride: i32): usize {
+  return base + ((<usize>index * <usize>stride) << 2)
+}
+
+// @ts-ignore: decorator
+@inline
+function ceilTo(n: i32, step: i32): i32 {
+  return (n + step - 1) & -step
+}
+
+// ---- packing
+
+/** 4 rows of `depth` elements as columns, scaled; row r of dst is `step` bytes on. Rows from `valid` on are zeros. */
+function transpose4(dst: usize, step: usize, src: usize, stride: usize, valid: i32, depth: i32, scale: f32): void {
+  let d = 0
+  if (valid >= 4) {
+    const factor = f32x4.splat(scale)
+    for (; d + 4 <= depth; d += 4) {
+      const from = src + ((<usize>d) << 2)
+      const a = v128.mul<f32>(v128.load(from), factor)
+      const b = v128.mul<f32>(v128.load(from + stride), factor)
+      const c = v128.mul<f32>(v128.load(from + 2 * stride), factor)
+      const e = v128.mul<f32>(v128.load(from + 3 * stride), factor)
+      const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5)
+      const ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7)
+      const ce0 = v128.shuffle<f32>(c, e, 0, 4, 1, 5)
+      const ce1 = v128.shuffle<f32>(c, e, 2, 6, 3, 7)
+      const to = dst + <usize>d * step
+      v128.store(to, v128.shuffle<f32>(ab0, ce0, 0, 1, 4, 5))
+      v128.store(to + step, v128.shuffle<f32>(ab0, ce0, 2, 3, 6, 7))
+      v128.store(to + 2 * step, v128.shuffle<f32>(ab1, ce1, 0, 1, 4, 5))
+      v128.store(to + 3 * step, v128.shuffle<f32>(ab1, ce1, 2, 3, 6, 7))
+    }
+  }
+  for (; d < depth; d++) {
+    const to = dst + <usize>d * step
+    for (let r = 0; r < 4; r++) {
+      const x: f32 = r < valid ? load<f32>(src + <usize>r * stride + ((<usize>d) << 2)) * scale : 0
+      store<f32>(to + ((<usize>r) << 2), x)
+    }
+  }
+}
+
+/** Rows in panels of 4, [depth][4]: the left operand. */
+function packLeft(dst: usize, src: usize, stride: i32, rows: i32, depth: i32, scale: f32): void {
+  for (let r = 0; r < rows; r += 4)
+    transpose4(at(dst, r, depth), 16, at(src, r, stride), (<usize>stride) << 2, rows - r, depth, scale)
+}
+
+/** Rows in panels of 8, [depth][8]: the right operand of products over the head's dimensions. */
+function packTransposed(dst: usize, src: usize, stride: i32, rows: i32, depth: i32): void {
+  for (let r = 0; r < rows; r += 8) {
+    const to = at(dst, r, depth)
+    transpose4(to, 32, at(src, r, stride), (<usize>stride) << 2, rows - r, depth, 1)
+    transpose4(to + 16, 32, at(src, r + 4, stride), (<usize>stride) << 2, rows - r - 4, depth, 1)
+  }
+}
+
+/** Rows cut into panels of 8 dimensions, [rows to a multiple of 8][8], zeros behind the ends: the right operand of products over rows. */
+function packRows(dst: usize, src: usize, stride: i32, rows: i32, depth: i32, scale: f32): void {
+  const factor = f32x4.splat(scale)
+  const rows8 = ceilTo(rows, 8)
+  for (let d = 0; d < depth; d += 8) {
+    const to = at(dst, rows8, d)
+    const wide = min(depth - d, 8)
+    for (let r = 0; r < rows; r++) {
+      const from = at(src, r, stride) + ((<usize>d) << 2)
+      const row = to + ((<usize>r) << 5)
+      if (wide === 8) {
+        v128.store(row, v128.mul<f32>(v128.load(from), factor))
+        v128.store(row, v128.mul<f32>(v128.load(from, 16), factor), 16)
+      } else
+        for (let x = 0; x < 8; x++) {
+          const value: f32 = x < wide ? load<f32>(from + ((<usize>x) << 2)) * scale : 0
+          store<f32>(row + ((<usize>x) << 2), value)
+        }
+    }
+    memory.fill(to + ((<usize>rows) << 5), 0, (<usize>(rows8 - rows)) << 5)
+  }
+}
+
+// ---- the micro-kernel
+
+/** c[4][8] = a[4][depth] b[depth][8]. Rows of `a` are aRow bytes apart, its columns aStep. `add` adds c × keep[row] (1 where keep is 0). */
+// @ts-ignore: decorator
+@inline
+function multiply4x8(
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  depth: i32,
+  c: usize,
+  cRow: usize,
+  add: bool,
+  keep: usize,
+): void {
+  let c00 = f32x4.splat(0)
+  let c01 = c00
+  let c10 = c00
+  let c11 = c00
+  let c20 = c00
+  let c21 = c00
+  let c30 = c00
+  let c31 = c00
+  for (let last = b + ((<usize>depth) << 5); b < last; b += 32, a += aStep) {
+    const b0 = v128.load(b)
+    const b1 = v128.load(b, 16)
+    let x = v128.load32_splat(a)
+    c00 = fma(x, b0, c00)
+    c01 = fma(x, b1, c01)
+    x = v128.load32_splat(a + aRow)
+    c10 = fma(x, b0, c10)
+    c11 = fma(x, b1, c11)
+    x = v128.load32_splat(a + 2 * aRow)
+    c20 = fma(x, b0, c20)
+    c21 = fma(x, b1, c21)
+    x = v128.load32_splat(a + 3 * aRow)
+    c30 = fma(x, b0, c30)
+    c31 = fma(x, b1, c31)
+  }
+  finishRow(c, c00, c01, add, keep)
+  finishRow(c + cRow, c10, c11, add, keep ? keep + 4 : 0)
+  finishRow(c + 2 * cRow, c20, c21, add, keep ? keep + 8 : 0)
+  finishRow(c + 3 * cRow, c30, c31, add, keep ? keep + 12 : 0)
+}
+
+// @ts-ignore: decorator
+@inline
+function finishRow(c: usize, x0: v128, x1: v128, add: bool, keep: usize): void {
+  if (add) {
+    if (keep) {
+      const factor = v128.load32_splat(keep)
+      x0 = fma(v128.load(c), factor, x0)
+      x1 = fma(v128.load(c, 16), factor, x1)
+    } else {
+      x0 = v128.add<f32>(v128.load(c), x0)
+      x1 = v128.add<f32>(v128.load(c, 16), x1)
+    }
+  }
+  v128.store(c, x0)
+  v128.store(c, x1, 16)
+}
+
+/** Scores of a panel of 4 rows with keys [from, to) of the block: left panel by transposed panels. */
+function scores(s: usize, left: usize, transposed: usize, from: i32, to: i32, D: i32): void {
+  for (let j = from; j < to; j += 8)
+    multiply4x8(left, 4, 16, at(transposed, j, D), D, s + ((<usize>j) << 2), SCORE_ROW, false, 0)
+}
+
+/** out[4][D] = out × keep + s[4][from..to) × rows: what the weights of a panel gather. */
+function gather(out: usize, s: usize, rows: usize, rows8: i32, from: i32, to: i32, D: i32, keep: usize): void {
+  const outRow = (<usize>ceilTo(D, 8)) << 2
+  const a = s + ((<usize>from) << 2)
+  for (let d = 0; d < D; d += 8)
+    multiply4x8(
+      a,
+      SCORE_ROW,
+      4,
+      at(rows, rows8, d) + ((<usize>from) << 5),
+      to - from,
+      out + ((<usize>d) << 2),
+      outRow,
+      true,
+      keep,
+    )
+}
+
+/** out[4][D] += transpose(s[from..to)[4]) × rows: what 4 keys gather from the queries of a block. */
+function gatherTransposed(out: usize, s: usize, rows: usize, rows8: i32, from: i32, to: i32, D: i32): void {
+  const outRow = (<usize>ceilTo(D, 8)) << 2
+  const a = s + <usize>from * SCORE_ROW
+  for (let d = 0; d < D; d += 8)
+    multiply4x8(
+      a,
+      4,
+      SCORE_ROW,
+      at(rows, rows8, d) + ((<usize>from) << 5),
+      to - from,
+      out + ((<usize>d) << 2),
+      outRow,
+      true,
+      0,
+    )
+}
+
+// ---- scores
+
+// @ts-ignore: decorator
+@inline
+function firstKey(p: Attention, position: i32): i32 {
+  return max(0, position - p.left)
+}
+
+// @ts-ignore: decorator
+@inline
+function endKey(p: Attention, position: i32): i32 {
+  return min(p.S, position + p.right + 1)
+}
+
+/** Additive form of the padding of keys [k0, k0 + n): 0 or -∞. Returns dst, or 0 where there is no padding. */
+function paddingRow(p: Attention, dst: usize, b: i32, k0: i32, n: i32): usize {
+  if (p.padding === 0) return 0
+  const from = p.padding + <usize>b * <usize>p.S + k0
+  for (let j = 0; j < n; j++) {
+    const value: f32 = k0 + j < p.S && load<u8>(from + j) !== 0 ? 0 : -Infinity
+    store<f32>(dst + ((<usize>j) << 2), value)
+  }
+  return dst
+}
+
+/**
+ * Turns products into scores: a row of keys [k0 + from, k0 + to), of which some may lie outside of what query t sees (-∞).
+ * `slope` gets the derivative of the soft cap, where given.
+ */
+function finishScores(
+  p: Attention,
+  s: usize,
+  b: i32,
+  h: i32,
+  t: i32,
+  k0: i32,
+  from: i32,
+  to: i32,
+  padding: usize,
+  slope: usize,
+): void {
+  const position = t + p.S - p.T
+  if (p.softcap !== 0) {
+    const cap = f32x4.splat(p.softcap)
+    const inverse = f32x4.splat(1 / p.softcap)
+    for (let j = from; j < to; j += 4) {
+      const x = s + ((<usize>j) << 2)
+      const y = tanh(v128.mul<f32>(v128.load(x), inverse))
+      v128.store(x, v128.mul<f32>(y, cap))
+      if (slope) v128.store(slope + ((<usize>j) << 2), v128.sub<f32>(f32x4.splat(1), v128.mul<f32>(y, y)))
+    }
+  }
+  if (p.slopes) {
+    const slope = f32x4.splat(-load<f32>(p.slopes + ((<usize>h) << 2)))
+    const first = f32x4.splat(<f32>(k0 - position))
+    for (let j = from; j < to; j += 4) {
+      const x = s + ((<usize>j) << 2)
+      const distance = v128.add<f32>(first, v128.add<f32>(f32x4.splat(<f32>j), f32x4(0, 1, 2, 3)))
+      v128.store(x, fma(slope, f32x4.abs(distance), v128.load(x)))
+    }
+  }
+  const low = max(from, firstKey(p, position) - k0)
+  const high = min(to, endKey(p, position) - k0)
+  if (p.bias) {
+    const bias = at(at(at(at(p.bias, b, p.biasB), h, p.biasH), t, p.biasT), k0, p.biasS)
+    let j = low
+    if (p.biasS === 1)
+      for (; j + 4 <= high; j += 4) {
+        const x = s + ((<usize>j) << 2)
+        v128.store(x, v128.add<f32>(v128.load(x), v128.load(bias + ((<usize>j) << 2))))
+      }
+    for (; j < high; j++) {
+      const x = s + ((<usize>j) << 2)
+      store<f32>(x, load<f32>(x) + load<f32>(at(bias, j, p.biasS)))
+    }
+  }
+  if (padding)
+    for (let j = from; j < to; j += 4) {
+      const x = s + ((<usize>j) << 2)
+      v128.store(x, v128.add<f32>(v128.load(x), v128.load(padding + ((<usize>j) << 2))))
+    }
+  for (let j = from; j < min(low, to); j++) store<f32>(s + ((<usize>j) << 2), -Infinity)
+  for (let j = max(high, from); j < to; j++) store<f32>(s + ((<usize>j) << 2), -Infinity)
+}
+
+/**
+ * One step of the online softmax of a row: scores become weights against the new maximum, `state` (maximum, sum) moves on.
+ * Returns what earlier weights are to be multiplied by.
+ */
+function softmaxStep(s: usize, from: i32, to: i32, state: usize): f32 {
+  let m0 = f32x4.splat(-Infinity)
+  let m1 = m0
+  for (let j = from; j < to; j += 8) {
+    const x = s + ((<usize>j) << 2)
+    m0 = f32x4.pmax(m0, v128.load(x))
+    m1 = f32x4.pmax(m1, v128.load(x, 16))
+  }
+  const before = load<f32>(state)
+  const now = max(before, hmax(f32x4.pmax(m0, m1)))
+  const base = f32x4.splat(now === -Infinity ? 0 : now) // all masked so far: exp(-∞ - 0) is 0
+  let sum = f32x4.splat(0)
+  for (let j = from; j < to; j += 8) {
+    const x = s + ((<usize>j) << 2)
+    const w0 = expFlushed(v128.sub<f32>(v128.load(x), base))
+    const w1 = expFlushed(v128.sub<f32>(v128.load(x, 16), base))
+    v128.store(x, w0)
+    v128.store(x, w1, 16)
+    sum = v128.add<f32>(sum, v128.add<f32>(w0, w1))
+  }
+  const keep = f32x4.extract_lane(expFlushed(v128.sub<f32>(f32x4.splat(before), base)), 0)
+  store<f32>(state, now)
+  store<f32>(state, load<f32>(state, 4) * keep + hsum(sum), 4)
+  return keep
+}
+
+/** Logarithm of the sum of exponentials from (maximum, sum). */
+// @ts-ignore: decorator
+@inline
+function logSumExp(most: f32, sum: f32): f32 {
+  return sum === 0 ? Infinity : most + f32x4.extract_lane(log(f32x4.splat(sum)), 0)
+}
+
+/** dst[n] = src[n] × factor. */
+function scaleRow(dst: usize, src: usize, n: i32, factor: f32): void {
+  const f = f32x4.splat(factor)
+  let d = 0
+  for (; d + 4 <= n; d += 4) v128.store(dst + ((<usize>d) << 2), v128.mul<f32>(v128.load(src + ((<usize>d) << 2)), f))
+  for (; d < n; d++) store<f32>(dst + ((<usize>d) << 2), load<f32>(src + ((<usize>d) << 2)) * factor)
+}
+
+// ---- forward
+
+/** Attention over blocks of `rows` queries. Parallel axis: B × Hq × ceil(T / rows). */
+export function attention_f32(p: Attention, scratch: usize, begin: i32, end: i32): void {
+  const T = p.T
+  const D = p.D
+  const rows = p.rows
+  const keys = p.keys
+  const D8 = ceilTo(D, 8)
+  const left = scratch // [rows][D] in panels
+  const out = at(left, rows, D) // [rows][D8]
+  const kt = at(out, rows, D8)
+  const vr = at(kt, keys, D)
+  const state = at(vr, keys, D8) // [rows][2]
+  const s = at(state, rows, 2) // [4][64]
+  const paddingAt = s + 4 * SCORE_ROW
+  const keep = paddingAt + SCORE_ROW
+  const blocks = (T + rows - 1) / rows
+
+  for (let unit = begin; unit < end; unit++) {
+    const head = unit / blocks
+    const b = head / p.Hq
+    const h = head % p.Hq
+    const hk = h / (p.Hq / p.Hkv)
+    const t0 = (unit % blocks) * rows
+    const n = min(rows, T - t0)
+    const position = t0 + p.S - T
+    packLeft(left, at(at(at(p.q, b, p.qb), h, p.qh), t0, p.qt), p.qt, n, D, p.scale)
+    memory.fill(out, 0, at(0, ceilTo(n, 4), D8))
+    for (let r = 0; r < ceilTo(n, 4); r++) {
+      store<f32>(at(state, r, 2), -Infinity)
+      store<f32>(at(state, r, 2), 0, 4)
+    }
+    const k = at(at(p.k, b, p.kb), hk, p.kh)
+    const v = at(at(p.v, b, p.vb), hk, p.vh)
+    const last = endKey(p, position + n - 1)
+    for (let k0 = firstKey(p, position) & -8; k0 < last; k0 += keys) {
+      const count = min(keys, last - k0)
+      const count8 = ceilTo(count, 8)
+      packTransposed(kt, at(k, k0, p.ks), p.ks, count, D)
+      packRows(vr, at(v, k0, p.vs), p.vs, count, D, 1)
+      const padding = paddingRow(p, paddingAt, b, k0, count8)
+      for (let r = 0; r < n; r += 4) {
+        const real = min(4, n - r)
+        const from = max(0, firstKey(p, position + r) - k0) & -8
+        const to = min(count8, ceilTo(endKey(p, position + r + real - 1) - k0, 8))
+        if (from >= to) continue
+        scores(s, at(left, r, D), kt, from, to, D)
+        for (let i = 0; i < real; i++) {
+          const row = s + <usize>i * SCORE_ROW
+          finishScores(p, row, b, h, t0 + r + i, k0, from, to, padding, 0)
+          store<f32>(keep + ((<usize>i) << 2), softmaxStep(row, from, to, at(state, r + i, 2)))
+        }
+        gather(at(out, r, D8), s, vr, count8, from, to, D, keep)
+      }
+    }
+    for (let r = 0; r < n; r++) {
+      const sum = load<f32>(at(state, r, 2), 4)
+      scaleRow(at(p.out, (b * T + t0 + r) * p.Hq + h, D), at(out, r, D8), D, sum === 0 ? 0 : 1 / sum)
+      store<f32>(at(p.lse, head, T) + ((<usize>(t0 + r)) << 2), logSumExp(load<f32>(at(state, r, 2)), sum))
+    }
+  }
+}
+
+// ---- few queries over many keys
+
+/** Products of q[D] with four rows. */
+// @ts-ignore: decorator
+@inline
+function dot4(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, D: i32): v128 {
+  let a0 = f32x4.splat(0)
+  let a1 = a0
+  let a2 = a0
+  let a3 = a0
+  const last = (<usize>D) << 2
+  let d: usize = 0
+  for (; d + 16 <= last; d += 16) {
+    const x = v128.load(q + d)
+    a0 = fma(x, v128.load(k0 + d), a0)
+    a1 = fma(x, v128.load(k1 + d), a1)
+    a2 = fma(x, v128.load(k2 + d), a2)
+    a3 = fma(x, v128.load(k3 + d), a3)
+  }
+  const p0 = v128.add<f32>(v128.shuffle<f32>(a0, a1, 0, 4, 1, 5), v128.shuffle<f32>(a0, a1, 2, 6, 3, 7))
+  const p1 = v128.add<f32>(v128.shuffle<f32>(a2, a3, 0, 4, 1, 5), v128.shuffle<f32>(a2, a3, 2, 6, 3, 7))
+  let sum = v128.add<f32>(v128.shuffle<f32>(p0, p1, 0, 1, 4, 5), v128.shuffle<f32>(p0, p1, 2, 3, 6, 7))
+  for (; d < last; d += 4) {
+    const column = f32x4(load<f32>(k0 + d), load<f32>(k1 + d), load<f32>(k2 + d), load<f32>(k3 + d))
+    sum = fma(v128.load32_splat(q + d), column, sum)
+  }
+  return sum
+}
+
+/** out[D] += Σ w[j] v[j][D] over n rows. */
+function gatherRow(out: usize, w: usize, v: usize, stride: usize, n: i32, D: i32): void {
+  let d = 0
+  for (; d + 16 <= D; d += 16) {
+    const o = out + ((<usize>d) << 2)
+    let a0 = v128.load(o)
+    let a1 = v128.load(o, 16)
+    let a2 = v128.load(o, 32)
+    let a3 = v128.load(o, 48)
+    let row = v + ((<usize>d) << 2)
+    for (let j = 0; j < n; j++, row += stride) {
+      const x = v128.load32_splat(w + ((<usize>j) << 2))
+      a0 = fma(x, v128.load(row), a0)
+      a1 = fma(x, v128.load(row, 16), a1)
+      a2 = fma(x, v128.load(row, 32), a2)
+      a3 = fma(x, v128.load(row, 48), a3)
+    }
+    v128.store(o, a0)
+    v128.store(o, a1, 16)
+    v128.store(o, a2, 32)
+    v128.store(o, a3, 48)
+  }
+  for (; d < D; d++) {
+    let sum = load<f32>(out + ((<usize>d) << 2))
+    let row = v + ((<usize>d) << 2)
+    for (let j = 0; j < n; j++, row += stride) sum += load<f32>(w + ((<usize>j) << 2)) * load<f32>(row)
+    store<f32>(out + ((<usize>d) << 2), sum)
+  }
+}
+
+/**
+ * Attention of few queries (Hq / Hkv × T ≤ 16) over `split` keys (up to 256), unfinished, into `partial`; keys and values are read once,
+ * where they lie. Parallel axis: B × Hkv × ceil(S / split).
+ */
+export function attention_split_f32(p: Attention, scratch: usize, begin: i32, end: i32): void {
+  const T = p.T
+  const D = p.D
+  const split = p.split
+  const group = p.Hq / p.Hkv
+  const rows = group * T
+  const splits = (p.S + split - 1) / split
+  const split8 = ceilTo(split, 8)
+  const q = scratch // [rows][D]
+  const s = at(q, rows, ceilTo(D, 4)) // [rows][split8]
+  const paddingAt = at(s, rows, split8)
+  const kStride = (<usize>p.ks) << 2
+  const vStride = (<usize>p.vs) << 2
+
+  for (let unit = begin; unit < end; unit++) {
+    const b = unit / splits / p.Hkv
+    const hk = (unit / splits) % p.Hkv
+    const part = unit % splits
+    const k0 = part * split
+    const n = min(split, p.S - k0)
+    const n8 = ceilTo(n, 8)
+    const k = at(at(at(p.k, b, p.kb), hk, p.kh), k0, p.ks)
+    const v = at(at(at(p.v, b, p.vb), hk, p.vh), k0, p.vs)
+    for (let r = 0; r < rows; r++)
+      scaleRow(at(q, r, D), at(at(at(p.q, b, p.qb), hk * group + r / T, p.qh), r % T, p.qt), D, p.scale)
+    for (let j = 0; j < n; j += 4) {
+      // Behind the end, the last key stands in for those that are missing: its scores are masked below.
+      const row = at(k, j, p.ks)
+      const k1 = j + 1 < n ? row + kStride : row
+      const k2 = j + 2 < n ? row + 2 * kStride : row
+      const k3 = j + 3 < n ? row + 3 * kStride : row
+      for (let r = 0; r < rows; r++)
+        v128.store(at(s, r, split8) + ((<usize>j) << 2), dot4(at(q, r, D), row, k1, k2, k3, D))
+    }
+    const padding = paddingRow(p, paddingAt, b, k0, n8)
+    for (let r = 0; r < rows; r++) {
+      const h = hk * group + r / T
+      const t = r % T
+      const row = at(s, r, split8)
+      const out = at(p.partial, ((b * p.Hq + h) * T + t) * splits + part, D + 2)
+      const state = at(out, D, 1)
+      store<f32>(state, -Infinity)
+      store<f32>(state, 0, 4)
+      finishScores(p, row, b, h, t, k0, 0, n8, padding, 0)
+      softmaxStep(row, 0, n8, state)
+      memory.fill(out, 0, (<usize>D) << 2)
+    }
+    // In steps of 32 keys, so that their values stay in the first cache for all rows.
+    for (let j = 0; j < n; j += 32)
+      for (let r = 0; r < rows; r++) {
+        const out = at(p.partial, ((b * p.Hq + hk * group + r / T) * T + (r % T)) * splits + part, D + 2)
+        gatherRow(out, at(s, r, split8) + ((<usize>j) << 2), at(v, j, p.vs), vStride, min(32, n - j), D)
+      }
+  }
+}
+
+/** Brings the splits of each row together. Parallel axis: B × Hq × T. */
+export function attention_combine_f32(p: Attention, scratch: usize, begin: i32, end: i32): void {
+  const T = p.T
+  const D = p.D
+  const splits = (p.S + p.split - 1) / p.split
+  for (let row = begin; row < end; row++) {
+    const t = row % T
+    const h = (row / T) % p.Hq
+    const b = row / T / p.Hq
+    const out = at(p.out, (b * T + t) * p.Hq + h, D)
+    let most: f32 = -Infinity
+    for (let i = 0; i < splits; i++)
+      most = max(most, load<f32>(at(p.partial, row * splits + i, D + 2) + ((<usize>D) << 2)))
+    const base: f32 = most === -Infinity ? 0 : most
+    let sum: f32 = 0
+    for (let i = 0; i < splits; i++) {
+      const state = at(p.partial, row * splits + i, D + 2) + ((<usize>D) << 2)
+      const factor = f32x4.extract_lane(expFlushed(f32x4.splat(load<f32>(state) - base)), 0)
+      store<f32>(state, factor)
+      sum += load<f32>(state, 4) * factor
+    }
+    memory.fill(out, 0, (<usize>D) << 2)
+    const inverse: f32 = sum === 0 ? 0 : 1 / sum
+    for (let i = 0; i < splits; i++) {
+      const partial = at(p.partial, row * splits + i, D + 2)
+      store<f32>(scratch, load<f32>(partial + ((<usize>D) << 2)) * inverse)
+      gatherRow(out, scratch, partial, 0, 1, D)
+    }
+    store<f32>(p.lse + ((<usize>row) << 2), logSumExp(most, sum))
+  }
+}
+
+// ---- backward
+
+/**
+ * Weights and gradients of the scores of a panel of 4 rows with keys [from, to) of a block: s = P, ds = P ∘ (dO Vᵀ - delta).
+ * `rowState` holds (lse, delta) of each row; `slope` is scratch for one row.
+ */
+function panelGradients(
+  p: Attention,
+  s: usize,
+  ds: usize,
+  left: usize,
+  leftOut: usize,
+  kt: usize,
+  vt: usize,
+  rowState: usize,
+  slope: usize,
+  b: i32,
+  h: i32,
+  t: i32,
+  real: i32,
+  k0: i32,
+  from: i32,
+  to: i32,
+  padding: usize,
+  dbias: usize,
+): void {
+  const D = p.D
+  scores(s, left, kt, from, to, D)
+  scores(ds, leftOut, vt, from, to, D)
+  const bytes = (<usize>(to - from)) << 2
+  for (let i = 0; i < 4; i++) {
+    const row = s + <usize>i * SCORE_ROW
+    const gradient = ds + <usize>i * SCORE_ROW
+    if (i >= real) {
+      memory.fill(row + ((<usize>from) << 2), 0, bytes)
+      memory.fill(gradient + ((<usize>from) << 2), 0, bytes)
+      continue
+    }
+    finishScores(p, row, b, h, t + i, k0, from, to, padding, slope)
+    const lse = v128.load32_splat(at(rowState, i, 2))
+    const delta = v128.load32_splat(at(rowState, i, 2), 4)
+    for (let j = from; j < to; j += 8) {
+      const at = (<usize>j) << 2
+      const w0 = expFlushed(v128.sub<f32>(v128.load(row + at), lse))
+      const w1 = expFlushed(v128.sub<f32>(v128.load(row + at, 16), lse))
+      v128.store(row + at, w0)
+      v128.store(row + at, w1, 16)
+      v128.store(gradient + at, v128.mul<f32>(w0, v128.sub<f32>(v128.load(gradient + at), delta)))
+      v128.store(gradient + at, v128.mul<f32>(w1, v128.sub<f32>(v128.load(gradient + at, 16), delta)), 16)
+    }
+    if (dbias)
+      memory.copy(
+        at(dbias, (b * p.Hq + h) * p.T + t + i, p.S) + ((<usize>(k0 + from)) << 2),
+        gradient + ((<usize>from) << 2),
+        (<usize>(min(to, p.S - k0) - from)) << 2,
+      )
+    if (p.softcap !== 0)
+      for (let j = from; j < to; j += 4) {
+        const at = (<usize>j) << 2
+        v128.store(gradient + at, v128.mul<f32>(v128.load(gradient + at), v128.load(slope + at)))
+      }
+  }
+}
+
+/** Σ a[d] b[d]. */
+function dot(a: usize, b: usize, D: i32): f32 {
+  let sum = f32x4.splat(0)
+  let d = 0
+  for (; d + 4 <= D; d += 4) sum = fma(v128.load(a + ((<usize>d) << 2)), v128.load(b + ((<usize>d) << 2)), sum)
+  let total = hsum(sum)
+  for (; d < D; d++) total += load<f32>(a + ((<usize>d) << 2)) * load<f32>(b + ((<usize>d) << 2))
+  return total
+}
+
+/** Gradients of queries and bias; delta on the way. Parallel axis: B × Hq × ceil(T / rows). */
+export function attention_dq_f32(p: Attention, scratch: usize, begin: i32, end: i32): void {
+  const T = p.T
+  const S = p.S
+  const D = p.D
+  const rows = p.rows
+  const keys = p.keys
+  const D8 = ceilTo(D, 8)
+  const left = scratch // Q, [rows][D] in panels
+  const leftOut = at(left, rows, D) // dO, the same
+  const dq = at(leftOut, rows, D) // [rows][D8]
+  const kt = at(dq, rows, D8)
+  const vt = at(kt, keys, D)
+  const kr = at(vt, keys, D)
+  const rowState = at(kr, keys, D8) // [rows][2]
+  const s = at(rowState, rows, 2)
+  const ds = s + 4 * SCORE_ROW
+  const slope = ds + 4 * SCORE_ROW
+  const paddingAt = slope + SCORE_ROW
+  const blocks = (T + rows - 1) / rows
+
+  for (let unit = begin; unit < end; unit++) {
+    const head = unit / blocks
+    const b = head / p.Hq
+    const h = head % p.Hq
+    const hk = h / (p.Hq / p.Hkv)
+    const t0 = (unit % blocks) * rows
+    const n = min(rows, T - t0)
+    const position = t0 + S - T
+    const dout = at(at(at(p.dout, b, p.gb), h, p.gh), t0, p.gt)
+    packLeft(left, at(at(at(p.q, b, p.qb), h, p.qh), t0, p.qt), p.qt, n, D, p.scale)
+    packLeft(leftOut, dout, p.gt, n, D, 1)
+    memory.fill(dq, 0, at(0, ceilTo(n, 4), D8))
+    for (let r = 0; r < n; r++) {
+      const delta = dot(at(dout, r, p.gt), at(p.out, (b * T + t0 + r) * p.Hq + h, D), D)
+      store<f32>(at(rowState, r, 2), load<f32>(at(p.lse, head, T) + ((<usize>(t0 + r)) << 2)))
+      store<f32>(at(rowState, r, 2), delta, 4)
+      store<f32>(at(p.delta, head, T) + ((<usize>(t0 + r)) << 2), delta)
+    }
+    if (p.dbias) memory.fill(at(p.dbias, head * T + t0, S), 0, at(0, n, S))
+    const k = at(at(p.k, b, p.kb), hk, p.kh)
+    const v = at(at(p.v, b, p.vb), hk, p.vh)
+    const last = endKey(p, position + n - 1)
+    for (let k0 = firstKey(p, position) & -8; k0 < last; k0 += keys) {
+      const count = min(keys, last - k0)
+      const count8 = ceilTo(count, 8)
+      packTransposed(kt, at(k, k0, p.ks), p.ks, count, D)
+      packTransposed(vt, at(v, k0, p.vs), p.vs, count, D)
+      packRows(kr, at(k, k0, p.ks), p.ks, count, D, 1)
+      const padding = paddingRow(p, paddingAt, b, k0, count8)
+      for (let r = 0; r < n; r += 4) {
+        const real = min(4, n - r)
+        const from = max(0, firstKey(p, position + r) - k0) & -8
+        const to = min(count8, ceilTo(endKey(p, position + r + real - 1) - k0, 8))
+        if (from >= to) continue
+        panelGradients(
+          p,
+          s,
+          ds,
+          at(left, r, D),
+          at(leftOut, r, D),
+          kt,
+          vt,
+          at(rowState, r, 2),
+          slope,
+          b,
+          h,
+          t0 + r,
+          real,
+          k0,
+          from,
+          to,
+          padding,
+          p.dbias,
+        )
+        gather(at(dq, r, D8), ds, kr, count8, from, to, D, 0)
+      }
+    }
+    for (let r = 0; r < n; r++) scaleRow(at(p.dq, (b * T + t0 + r) * p.Hq + h, D), at(dq, r, D8), D, p.scale)
+  }
+}
+
+/** Gradients of keys and values, summed over the heads that share them. Parallel axis: B × Hkv × ceil(S / keys). */
+export function attention_dkv_f32(p: Attention, scratch: usize, begin: i32, end: i32): void {
+  const T = p.T
+  const S = p.S
+  const D = p.D
+  const rows = p.rows
+  const keys = p.keys
+  const D8 = ceilTo(D, 8)
+  const group = p.Hq / p.Hkv
+  const kt = scratch
+  const vt = at(kt, keys, D)
+  const dk = at(vt, keys, D) // [keys][D8]
+  const dv = at(dk, keys, D8)
+  const left = at(dv, keys, D8)
+  const leftOut = at(left, rows, D)
+  const qr = at(leftOut, rows, D)
+  const gr = at(qr, rows, D8)
+  const rowState = at(gr, rows, D8)
+  const s = at(rowState, rows, 2) // [rows][64]
+  const ds = s + <usize>rows * SCORE_ROW
+  const slope = ds + <usize>rows * SCORE_ROW
+  const paddingAt = slope + SCORE_ROW
+  const blocks = (S + keys - 1) / keys
+
+  for (let unit = begin; unit < end; unit++) {
+    const b = unit / blocks / p.Hkv
+    const hk = (unit / blocks) % p.Hkv
+    const k0 = (unit % blocks) * keys
+    const count = min(keys, S - k0)
+    const count8 = ceilTo(count, 8)
+    packTransposed(kt, at(at(at(p.k, b, p.kb), hk, p.kh), k0, p.ks), p.ks, count, D)
+    packTransposed(vt, at(at(at(p.v, b, p.vb), hk, p.vh), k0, p.vs), p.vs, count, D)
+    const padding = paddingRow(p, paddingAt, b, k0, count8)
+    memory.fill(dk, 0, 2 * at(0, keys, D8))
+    // Queries that see any of these keys.
+    const firstRow = max(0, k0 - p.right - (S - T))
+    const endRow = min(T, k0 + count + p.left - (S - T))
+    for (let h = hk * group; h < (hk + 1) * group; h++)
+      for (let t0 = firstRow; t0 < endRow; t0 += rows) {
+        const n = min(rows, endRow - t0)
+        const n8 = ceilTo(n, 8)
+        const position = t0 + S - T
+        const q = at(at(at(p.q, b, p.qb), h, p.qh), t0, p.qt)
+        const dout = at(at(at(p.dout, b, p.gb), h, p.gh), t0, p.gt)
+        packLeft(left, q, p.qt, n, D, p.scale)
+        packLeft(leftOut, dout, p.gt, n, D, 1)
+        packRows(qr, q, p.qt, n, D, p.scale)
+        packRows(gr, dout, p.gt, n, D, 1)
+        for (let r = 0; r < n; r++) {
+          const row = at(0, (b * p.Hq + h) * T + t0 + r, 1)
+          store<f32>(at(rowState, r, 2), load<f32>(p.lse + row))
+          store<f32>(at(rowState, r, 2), load<f32>(p.delta + row), 4)
+        }
+        for (let r = 0; r < n; r += 4) {
+          const real = min(4, n - r)
+          const from = max(0, firstKey(p, position + r) - k0) & -8
+          const to = min(count8, ceilTo(endKey(p, position + r + real - 1) - k0, 8))
+          if (from >= to) continue
+          const tile = <usize>r * SCORE_ROW
+          panelGradients(
+            p,
+            s + tile,
+            ds + tile,
+            at(left, r, D),
+            at(leftOut, r, D),
+            kt,
+            vt,
+            at(rowState, r, 2),
+            slope,
+            b,
+            h,
+            t0 + r,
+            real,
+            k0,
+            from,
+            to,
+            padding,
+            0,
+          )
+        }
+        for (let j = 0; j < count; j += 4) {
+          // Panels of rows that see one of these 4 keys: just those whose scores were computed above.
+          const from = max(0, k0 + j - p.right - position) & -4
+          const to = ceilTo(min(n, k0 + min(j + 4, count) + p.left - position), 4)
+          if (from >= to) continue
+          const column = (<usize>j) << 2
+          gatherTransposed(at(dv, j, D8), s + column, gr, n8, from, to, D)
+          gatherTransposed(at(dk, j, D8), ds + column, qr, n8, from, to, D)
+        }
+      }
+    for (let j = 0; j < count; j++) {
+      const row = (b * S + k0 + j) * p.Hkv + hk
+      scaleRow(at(p.dk, row, D), at(dk, j, D8), D, 1)
+      scaleRow(at(p.dv, row, D), at(dv, j, D8), D, 1)
+    }
+  }
+}

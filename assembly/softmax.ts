@@ -1,0 +1,233 @@
+// Softmax and its logarithm, forward and backward: over contiguous rows, or over columns with others beside them.
+import { logOf, rowExpSum, rowMax, SPAN } from './rows'
+import { expFlushed, fma, hsum, log } from './simd'
+
+/** out = x × factor - base, n elements. */
+// @ts-ignore: decorator
+@inline
+function affine(x: usize, out: usize, n: i32, factor: f32, base: f32): void {
+  const f = f32x4.splat(factor)
+  const b = f32x4.splat(-base)
+  const end = x + ((<usize>n) << 2)
+  for (; x + 16 <= end; x += 16, out += 16) v128.store(out, fma(v128.load(x), f, b))
+  for (; x < end; x += 4, out += 4) store<f32>(out, load<f32>(x) * factor - base)
+}
+
+/** Rows of n. Parallel axis: rows. */
+export function softmax_f32(x: usize, out: usize, n: i32, scratch: usize, begin: i32, end: i32): void {
+  const row = (<usize>n) << 2
+  for (let r = <usize>begin; r < <usize>end; r++) {
+    const to = out + r * row
+    const sum = rowExpSum(x + r * row, to, n, rowMax(x + r * row, n))
+    affine(to, to, n, 1 / sum, 0)
+  }
+}
+
+/** Rows of n. Parallel axis: rows. */
+export function log_softmax_f32(x: usize, out: usize, n: i32, scratch: usize, begin: i32, end: i32): void {
+  const row = (<usize>n) << 2
+  for (let r = <usize>begin; r < <usize>end; r++) {
+    const from = x + r * row
+    const most = rowMax(from, n)
+    affine(from, out + r * row, n, 1, most + logOf(rowExpSum(from, 0, n, most)))
+  }
+}
+
+/** Gradient from the result y: y (g - Σ g y), or g - exp(y) Σ g for the logarithm. */
+// @ts-ignore: decorator
+@inline
+function term(logarithm: bool, g: v128, y: v128, sum: v128): v128 {
+  if (logarithm) return v128.sub<f32>(g, v128.mul<f32>(expFlushed(y), sum))
+  return v128.mul<f32>(y, v128.sub<f32>(g, sum))
+}
+
+// @ts-ignore: decorator
+@inline
+function backwardRows(logarithm: bool, g: usize, y: usize, dx: usize, n: i32, begin: i32, end: i32): void {
+  const row = (<usize>n) << 2
+  const vectors = row & ~15
+  for (let r = <usize>begin; r < <usize>end; r++) {
+    const gr = g + r * row
+    const yr = y + r * row
+    const to = dx + r * row
+    let total: f64 = 0
+    let i: usize = 0
+    while (i < vectors) {
+      const stop = min(i + SPAN, vectors)
+      let a = f32x4.splat(0)
+      for (; i < stop; i += 16)
+        a = logarithm ? v128.add<f32>(a, v128.load(gr + i)) : fma(v128.load(gr + i), v128.load(yr + i), a)
+      total += hsum(a)
+    }
+    for (; i < row; i += 4) total += logarithm ? load<f32>(gr + i) : load<f32>(gr + i) * load<f32>(yr + i)
+    const sum = f32x4.splat(<f32>total)
+    for (i = 0; i < vectors; i += 16) v128.store(to + i, term(logarithm, v128.load(gr + i), v128.load(yr + i), sum))
+    for (; i < row; i += 4)
+      v128.store_lane<f32>(to + i, term(logarithm, v128.load32_zero(gr + i), v128.load32_zero(yr + i), sum), 0)
+  }
+}
+
+/** Gradient g of rows of n with results y. Parallel axis: rows. */
+export function softmax_backward_f32(
+  g: usize,
+  y: usize,
+  dx: usize,
+  n: i32,
+  scratch: usize,
+  begin: i32,
+  end: i32,
+): void {
+  backwardRows(false, g, y, dx, n, begin, end)
+}
+
+/** Gradient g of rows of n with results y. Parallel axis: rows. */
+export function log_softmax_backward_f32(
+  g: usize,
+  y: usize,
+  dx: usize,
+  n: i32,
+  scratch: usize,
+  begin: i32,
+  end: i32,
+): void {
+  backwardRows(true, g, y, dx, n, begin, end)
+}
+
+// ---- over columns: x is [outer, n, inner]
+
+/** Columns of a block: a cache line's worth. */
+const COLUMNS = 16
+
+// @ts-ignore: decorator
+@inline
+function get(at: usize, lanes: i32): v128 {
+  return lanes == 4 ? v128.load(at) : v128.load32_zero(at)
+}
+
+// @ts-ignore: decorator
+@inline
+function put(at: usize, value: v128, lanes: i32): void {
+  if (lanes == 4) v128.store(at, value)
+  else v128.store_lane<f32>(at, value, 0)
+}
+
+/** Four columns (or one) of n elements, `stride` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function column(logarithm: bool, x: usize, out: usize, n: i32, stride: usize, lanes: i32): void {
+  const bytes = <usize>n * stride
+  let most = f32x4.splat(-Infinity)
+  let sum = f32x4.splat(0)
+  for (let i: usize = 0; i < bytes; i += stride) most = f32x4.pmax(most, get(x + i, lanes))
+  for (let i: usize = 0; i < bytes; i += stride) {
+    const e = expFlushed(v128.sub<f32>(get(x + i, lanes), most))
+    sum = v128.add<f32>(sum, e)
+    if (!logarithm) put(out + i, e, lanes)
+  }
+  if (logarithm) {
+    const base = v128.add<f32>(most, log(sum))
+    for (let i: usize = 0; i < bytes; i += stride) put(out + i, v128.sub<f32>(get(x + i, lanes), base), lanes)
+  } else {
+    const inverse = v128.div<f32>(f32x4.splat(1), sum)
+    for (let i: usize = 0; i < bytes; i += stride) put(out + i, v128.mul<f32>(get(out + i, lanes), inverse), lanes)
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function backwardColumn(logarithm: bool, g: usize, y: usize, dx: usize, n: i32, stride: usize, lanes: i32): void {
+  const bytes = <usize>n * stride
+  let sum = f32x4.splat(0)
+  for (let i: usize = 0; i < bytes; i += stride)
+    sum = logarithm ? v128.add<f32>(sum, get(g + i, lanes)) : fma(get(g + i, lanes), get(y + i, lanes), sum)
+  for (let i: usize = 0; i < bytes; i += stride)
+    put(dx + i, term(logarithm, get(g + i, lanes), get(y + i, lanes), sum), lanes)
+}
+
+/** Every column of blocks [begin, end). Forward takes (x, out), backward (g, y, dx). */
+// @ts-ignore: decorator
+@inline
+function columns(
+  backward: bool,
+  logarithm: bool,
+  a: usize,
+  b: usize,
+  c: usize,
+  n: i32,
+  inner: i32,
+  begin: i32,
+  end: i32,
+): void {
+  const blocks = (inner + COLUMNS - 1) / COLUMNS
+  const stride = (<usize>inner) << 2
+  for (let unit = begin; unit < end; unit++) {
+    const first = (unit % blocks) * COLUMNS
+    const stop = min(first + COLUMNS, inner)
+    const origin = <usize>(unit / blocks) * <usize>n * stride
+    let i = first
+    for (; i + 4 <= stop; i += 4) {
+      const at = origin + ((<usize>i) << 2)
+      if (backward) backwardColumn(logarithm, a + at, b + at, c + at, n, stride, 4)
+      else column(logarithm, a + at, b + at, n, stride, 4)
+    }
+    for (; i < stop; i++) {
+      const at = origin + ((<usize>i) << 2)
+      if (backward) backwardColumn(logarithm, a + at, b + at, c + at, n, stride, 1)
+      else column(logarithm, a + at, b + at, n, stride, 1)
+    }
+  }
+}
+
+/** Over the middle axis of [outer, n, inner]. Parallel axis: outer × ceil(inner / 16). */
+export function softmax_columns_f32(
+  x: usize,
+  out: usize,
+  n: i32,
+  inner: i32,
+  scratch: usize,
+  begin: i32,
+  end: i32,
+): void {
+  columns(false, false, x, out, 0, n, inner, begin, end)
+}
+
+/** As softmax_columns_f32. */
+export function log_softmax_columns_f32(
+  x: usize,
+  out: usize,
+  n: i32,
+  inner: i32,
+  scratch: usize,
+  begin: i32,
+  end: i32,
+): void {
+  columns(false, true, x, out, 0, n, inner, begin, end)
+}
+
+/** As softmax_columns_f32, from gradient and result. */
+export function softmax_columns_backward_f32(
+  g: usize,
+  y: usize,
+  dx: usize,
+  n: i32,
+  inner: i32,
+  scratch: usize,
+  begin: i32,
+  end: i32,
+): void {
+  columns(true, false, g, y, dx, n, inner, begin, end)
+}
+
+/** As softmax_columns_f32, from gradient and result. */
+export function log_softmax_columns_backward_f32(
+  g: usize,
+  y: usize,
+  dx: usize,
+  n: i32,
+  inner: i32,
+  scratch: usize,
+  begin: i32,
+  end: i32,
+): void {
+  columns(true, true, g, y, dx, n, inner, begin, end)
+}
