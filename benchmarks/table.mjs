@@ -50,7 +50,7 @@ export class Figures {
           t.ours.test(ours.who) &&
           t.work.test(ours.work) &&
           t.peer === peer.who &&
-          (t.threads ?? ours.threads) === threads,
+          (t.threads ? t.threads === threads : threads !== 'best'),
       )
       if (!target && (threads === 'best' || peer.work === 'limit')) return // nothing asked, and no peer of this build
       const value = ratio(ours, peer)
