@@ -183,19 +183,30 @@ export function depthwise_weight_f32(
   }
 }
 
-/** Sums of planes over images: the gradient of a bias. out[o] of grad (N,O,plane); parallel over o. */
-export function bias_grad_f32(
-  grad: usize, out: usize, N: i32, O: i32, plane: i32, scratch: usize, begin: i32, end: i32,
-): void {
+// ---- the bias, one number a channel
+
+/** Planes (N,O,size) filled with their channel's number. Parallel over planes. */
+export function fill_planes_f32(bias: usize, out: usize, O: i32, size: i32, scratch: usize, begin: i32, end: i32): void {
+  for (let plane = begin; plane < end; plane++) {
+    const value = v128.load32_splat(bias + ((<usize>(plane % O)) << 2))
+    let at = out + ((<usize>plane * size) << 2)
+    const stop = at + ((<usize>size) << 2)
+    for (; at + 16 <= stop; at += 16) v128.store(at, value)
+    for (; at < stop; at += 4) v128.store32_lane(at, value, 0)
+  }
+}
+
+/** Sums of planes over images, its gradient: out[o] of grad (N,O,size). Parallel over o. */
+export function sum_planes_f32(grad: usize, out: usize, N: i32, O: i32, size: i32, scratch: usize, begin: i32, end: i32): void {
   for (let o = begin; o < end; o++) {
     let sum: f64 = 0
     for (let n = 0; n < N; n++) {
-      let at = grad + ((<usize>(n * O + o) * plane) << 2)
+      let at = grad + ((<usize>(n * O + o) * size) << 2)
       let four = f32x4.splat(0)
       let k = 0
-      for (; k + 4 <= plane; k += 4, at += 16) four = f32x4.add(four, v128.load(at))
+      for (; k + 4 <= size; k += 4, at += 16) four = f32x4.add(four, v128.load(at))
       sum += hsum(four)
-      for (; k < plane; k++, at += 4) sum += load<f32>(at)
+      for (; k < size; k++, at += 4) sum += load<f32>(at)
     }
     store<f32>(out + ((<usize>o) << 2), <f32>sum)
   }
