@@ -1,6 +1,6 @@
 // The steps of a tokenizer.json, as Python's tokenizers takes them: text to ids, and ids to text.
 import { AddedTokenFinder } from './added-tokens.ts'
-import { type Decoder, decoderOf } from './decoders.ts'
+import { type DecoderFactory, decoderOf, spaced } from './decoders.ts'
 import type { AddedToken, TokenizerJson } from './format.ts'
 import { type Model, modelOf } from './models.ts'
 import { type Normalizer, normalizerOf } from './normalizers.ts'
@@ -19,7 +19,8 @@ export class Engine {
   private readonly names: (string | undefined)[] = [] // tokens by id
   private readonly normalize: Normalizer | null
   private readonly cut: PreTokenizer | null
-  private readonly decoder: Decoder | null
+  /** Makes a decoder of one sequence. */
+  readonly decoder: DecoderFactory
   private raw!: AddedTokenFinder // of tokens that are looked for in the text as it is given
   private normalized!: AddedTokenFinder // and of those looked for in the normalized text
 
@@ -29,7 +30,7 @@ export class Engine {
     this.model = modelOf(json.model)
     this.type = json.model.type
     this.template = templateOf(json.post_processor)
-    this.decoder = json.decoder && decoderOf(json.decoder)
+    this.decoder = json.decoder ? decoderOf(json.decoder) : spaced
     for (const [token, id] of this.model.vocab) this.names[id] = token
     this.add(json.added_tokens)
   }
@@ -71,6 +72,12 @@ export class Engine {
     return this.names[id]
   }
 
+  /** What was added for a token, if it was. */
+  addedToken(content: string): AddedToken | undefined {
+    const id = this.addedIds.get(content)
+    return id === undefined ? undefined : this.added.get(id)
+  }
+
   isSpecial(id: number): boolean {
     return this.specialIds.has(id)
   }
@@ -96,13 +103,20 @@ export class Engine {
     return ids
   }
 
-  /** Text of ids; ids that there are not are left out. */
-  decode(ids: Iterable<number>, skipSpecial = false): string {
+  /** Tokens of ids, as the decoder takes them; ids that there are not are left out. */
+  tokensToDecode(ids: Iterable<number | bigint>, skipSpecial: boolean): string[] {
     const tokens: string[] = []
-    for (const id of ids) {
+    for (const given of ids) {
+      const id = Number(given)
       const name = this.names[id]
       if (name !== undefined && !(skipSpecial && this.specialIds.has(id))) tokens.push(name)
     }
-    return this.decoder ? this.decoder(tokens).join('') : tokens.join(' ')
+    return tokens
+  }
+
+  /** Text of tokens. */
+  decode(tokens: readonly string[]): string {
+    const decoder = this.decoder()
+    return [...decoder.push(tokens), ...decoder.end()].join('')
   }
 }

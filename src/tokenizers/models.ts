@@ -14,7 +14,11 @@ export interface Model {
 const MODELS: Record<string, (description: Component) => Model> = {
   BPE: (description) => new BpeModel(description),
   WordPiece: (description) => {
-    const pieces = new WordPiece({ max_input_chars_per_word: 100, continuing_subword_prefix: '##', ...description })
+    const pieces = new WordPiece({
+      max_input_chars_per_word: 100,
+      continuing_subword_prefix: '##',
+      ...description,
+    } as unknown as ConstructorParameters<typeof WordPiece>[0])
     const vocab = new Map(Object.entries(description.vocab as Record<string, number>))
     const unknown = unknownId(vocab, description.unk_token)
     return { vocab, encode: (word) => pieces.encode([word]).map((token) => vocab.get(token) ?? unknown) }
@@ -26,7 +30,7 @@ const MODELS: Record<string, (description: Component) => Model> = {
   },
   Unigram: (description) => {
     const scores = description.vocab as [token: string, score: number][]
-    const pieces = new Unigram(description, undefined)
+    const pieces = new Unigram(description as unknown as ConstructorParameters<typeof Unigram>[0], '')
     const vocab = new Map(scores.map(([token], id) => [token, id]))
     const encode = (word: string) => {
       const ids: number[] = []

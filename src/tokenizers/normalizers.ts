@@ -45,7 +45,9 @@ const NORMALIZERS: Record<string, (options: Component) => Normalizer> = {
   },
   ByteLevel: () => byteCharactersOf,
   Precompiled: (options) => {
-    const precompiled = new PrecompiledNormalizer(options)
+    const precompiled = new PrecompiledNormalizer(
+      options as unknown as ConstructorParameters<typeof PrecompiledNormalizer>[0],
+    )
     return (text) => precompiled.normalize(text)
   },
 }

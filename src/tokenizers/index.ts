@@ -1,0 +1,15 @@
+// Tokenizers: text to ids and back, chats to prompts.
+export { AutoTokenizer, type TokenizerOptions } from './auto.ts'
+export { BpeTrainer, type BpeTrainerOptions } from './bpe-trainer.ts'
+export type { ChatMessage, ChatTemplate } from './chat.ts'
+export { BatchEncoding, type Encoded } from './encoding.ts'
+export type { AddedToken, TokenContent, TokenizerConfig, TokenizerJson } from './format.ts'
+export { tokenizerFromGguf } from './gguf.ts'
+export { StreamDecoder } from './stream.ts'
+export {
+  type ChatOptions,
+  type DecodeOptions,
+  type EncodeOptions,
+  PreTrainedTokenizer,
+  type TokenIds,
+} from './tokenizer.ts'
