@@ -1,6 +1,10 @@
 // Where random numbers come from: a seed and a counter, which kernels turn into numbers (Philox, assembly/random.ts). The stream is
 // the same on every runtime, for any number of threads; it is not PyTorch's.
 import { checkOptions, RushlightError } from '../util/errors.ts'
+import { i32View, launch, withTemp } from '../wasm/index.ts'
+
+/** Blocks of 16 numbers that a thread makes in some tens of microseconds. */
+export const RANDOM_GRAIN = 1024
 
 /** A stream of random numbers (torch.Generator). */
 export class Generator {
@@ -73,4 +77,17 @@ export type Randomness = Generator | number | null
 export function generatorOf(randomness: Randomness | undefined): Generator {
   if (randomness === null || randomness === undefined) return default_generator
   return typeof randomness === 'number' ? new Generator(randomness) : randomness
+}
+
+/** Numbers in [0, 1) of 53 bits, for choices made in TypeScript. */
+export function uniforms(n: number, generator: Generator): Float64Array {
+  return withTemp(8 * n, (words) => {
+    const blocks = Math.ceil((2 * n) / 16)
+    launch('random_u32', [words, 2 * n, ...generator.take(blocks)], blocks, RANDOM_GRAIN)
+    const view = i32View(words, 2 * n)
+    return Float64Array.from(
+      { length: n },
+      (_, i) => ((view[2 * i] >>> 5) * 2 ** 26 + (view[2 * i + 1] >>> 6)) / 2 ** 53,
+    )
+  })
 }

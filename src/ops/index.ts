@@ -1,14 +1,17 @@
 // The op table, and Tensor's methods from it. A file of ops adds one line to `methods` (ops that are also methods of Tensor)
 // or to `functional` (those that are functions only).
 import { Tensor } from '../tensor/tensor.ts'
+import * as bracketOps from './brackets.ts'
 import * as convOps from './conv.ts'
 import { embedding } from './embedding.ts'
 import * as indexingOps from './indexing.ts'
+import * as maskOps from './masks.ts'
 import * as matmulOps from './matmul.ts'
 import * as movementOps from './movement.ts'
 import type { Methods, OpDescription } from './op.ts'
 import * as poolOps from './pool.ts'
 import * as randomOps from './random.ts'
+import * as samplingOps from './sampling.ts'
 import * as scanOps from './scan.ts'
 import * as sortOps from './sort.ts'
 
@@ -16,14 +19,17 @@ import * as sortOps from './sort.ts'
 const { broadcast_tensors, cat, stack, ...movement } = movementOps
 
 const { einsum, linear, ...matmul } = matmulOps
-const { one_hot, ...indexing } = indexingOps
-const { dropout, ...random } = randomOps
+const { one_hot, ...masks } = maskOps
+const { dropout, ...sampling } = samplingOps
 
 const methods = {
-  ...indexing,
+  ...bracketOps,
+  ...indexingOps,
+  ...masks,
   ...matmul,
   ...movement,
-  ...random,
+  ...randomOps,
+  ...sampling,
   ...scanOps,
   ...sortOps,
 }
