@@ -10,11 +10,8 @@ for (const [layers, below] of [
   [['tensor'], ['wasm']],
   [['io', 'tokenizers'], ['tensor']],
   [['ops'], ['tensor']],
-  [['quant'], ['ops']],
-  [
-    ['nn', 'optim'],
-    ['ops', 'quant'],
-  ],
+  [['nn', 'optim'], ['ops']],
+  [['quant'], ['nn']],
   [['models'], ['nn', 'optim', 'quant', 'io']],
   [['generation'], ['models', 'tokenizers']],
   [['pipelines'], ['generation']],

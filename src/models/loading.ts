@@ -1,6 +1,9 @@
 // Weights from files into a model: by name, streamed straight into the heap, each converted in pieces where its dtype differs.
 import { type Checkpoint, dtypeIn, readElements, type StoredTensor } from '../io/index.ts'
 import type { Module } from '../nn/module.ts'
+import { type FormatName, formatOf, isFormat } from '../quant/formats.ts'
+import { quantize_modules } from '../quant/layers.ts'
+import { QuantizedWeight } from '../quant/weight.ts'
 import { no_grad } from '../tensor/autograd.ts'
 import { type DType, DTYPES, isFloating } from '../tensor/dtype.ts'
 import { tidy } from '../tensor/scope.ts'
@@ -29,7 +32,7 @@ export interface Place {
 }
 
 export interface LoadOptions {
-  /** dtype of the floating weights; 'auto' keeps each as it is stored (default). */
+  /** dtype of the floating weights; 'auto' keeps each as it is stored, blocks included (default). */
   dtype?: DType | 'auto'
   /** Where a tensor belongs; null for one that is left out on purpose. By default each belongs where its name says. */
   place?: (name: string) => Place | null
@@ -98,7 +101,12 @@ export async function loadWeights(
 
   const staging = new Staging()
   try {
+    if (dtype === 'auto') await keepBlocks(module, jobs)
     for (const { stored, target, rows } of jobs) {
+      if (isFormat(stored.type)) {
+        if (dtype !== 'auto') await readBlocks(stored, target, dtype, rows)
+        continue
+      }
       const kept = dtypeIn(stored)
       const wanted = dtype === 'auto' || !isFloating(kept) ? kept : dtype
       const storage = Storage.allocate(numelOf(target.shape) * DTYPES[wanted].bytes, 'weights')
@@ -116,7 +124,7 @@ export async function loadWeights(
   return info
 }
 
-interface Job extends Omit<Place, 'name'> {
+interface Job extends Place {
   stored: StoredTensor
   target: Tensor
 }
@@ -145,7 +153,7 @@ function match(
     else if (show(target.shape) !== show(stored.shape)) info.mismatched_keys.push([name, stored.shape, target.shape])
     else if (!loaded.has(target)) {
       loaded.add(target)
-      jobs.push({ stored, target, rows })
+      jobs.push({ name, stored, target, rows })
     }
   }
   const misfits = new Set(info.mismatched_keys.map(([name]) => own.get(name)))
@@ -209,6 +217,57 @@ async function read(
       piece.dispose()
     }
   }
+}
+
+/** Weights stored in blocks stay so: quantized modules take their places, and the blocks are read into them as they are. */
+async function keepBlocks(module: Module, jobs: Job[]): Promise<void> {
+  const inBlocks = new Map(jobs.filter(({ stored }) => isFormat(stored.type)).map((job) => [job.name, job]))
+  if (inBlocks.size === 0) return
+  const weights = quantize_modules(module, (name) => {
+    const job = inBlocks.get(name)
+    return job && formatOf(job.stored.type)
+  })
+  for (const [name, { stored, rows }] of inBlocks) {
+    const weight = weights.get(name)
+    if (!weight) throw new RushlightError(`${stored.source.name}: ${name} is stored as ${stored.type}, which only a Linear or an Embedding can hold. Hint: dtype: 'float32'`)
+    await stored.source.readInto(weight.raw(), stored.offset)
+    weight.seal(rows)
+  }
+}
+
+/** Reads blocks into a weight of a floating dtype, by a few megabytes at a time. */
+async function readBlocks(stored: StoredTensor, target: Tensor, dtype: DType, rows: Job['rows']): Promise<void> {
+  const [height, width] = stored.shape
+  const format: FormatName = formatOf(stored.type)
+  const places = rows && inverse(rows, height)
+  const rowBytes = width * DTYPES[dtype].bytes
+  const storage = Storage.allocate(height * rowBytes, 'weights')
+  const step = Math.max(Math.floor(PIECE / (4 * width)), 1)
+  try {
+    for (let first = 0; first < height; first += step) {
+      const count = Math.min(step, height - first)
+      const piece = new QuantizedWeight(format, [count, width])
+      try {
+        await stored.source.readInto(piece.raw(), stored.offset + (stored.bytes / height) * first)
+        piece.seal()
+        no_grad(() =>
+          tidy(() => {
+            const { ptr } = piece.dequantize().to(dtype)
+            const put = (row: number, from: number, length: number) =>
+              u8View(storage.ptr + row * rowBytes, length * rowBytes).set(u8View(ptr + from * rowBytes, length * rowBytes))
+            if (!places) put(first, 0, count)
+            else for (let i = 0; i < count; i++) put(places[first + i], i, 1)
+          }),
+        )
+      } finally {
+        piece.dispose()
+      }
+    }
+  } catch (error) {
+    storage.release()
+    throw error
+  }
+  target.adopt(storage, dtype)
 }
 
 /** The first `n` elements of a storage. */
