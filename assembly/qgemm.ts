@@ -1,4 +1,4 @@
-// Products of quantized weights with quantized activations: out[M, N] = x[M, K] · W[N, K]ᵀ + bias, W repacked as quant.ts says.
+// Products of quantized weights with quantized activations: out[M, N] = x[M, K] · W[N, K]ᵀ + bias, W repacked as blocks.ts says.
 //
 // Activations are rounded to int8 by blocks of 32, as the weights are, so the inner loop is integer. With scale d and minimum m of
 // the weights (Q4_0 has m = -8 d, Q8_0 none) and scale s of the activations, a block's product is
@@ -8,7 +8,7 @@
 //
 // Where the build has the relaxed dot product, 4-bit codes meet int8 activations in it: they fit its 7 bits, and a block's sums
 // fit 16 bits. Otherwise, and for 8-bit codes, both are widened to int16.
-import { bytesOf, HALF_BITS, HALF_SCALE, headOf, Q4_0, Q4_1, Q8_0 } from './quant'
+import { bytesOf, headOf, Q4_0, Q4_1, Q8_0 } from './blocks'
 import { dotPairs, fma, hmax } from './simd'
 
 // @ts-ignore: decorator
@@ -131,7 +131,11 @@ function held32(value: i32, blocks: i32): v128 {
   return i32x4.splat(select<i32>(value, 0, blocks > 0))
 }
 
-/** Four float16 numbers as float32. */
+/** The bits of a float16 that stay once they stand 13 higher, as a float32's, and 2^112, the difference of the exponents' biases. */
+const HALF_BITS: i32 = 0x8fffffff
+const HALF_SCALE: f32 = 5.192296858534828e33
+
+/** Four float16 numbers as float32. Exact and quick; infinity, which no writer makes a scale of, is read as 65536. */
 // @ts-ignore: decorator
 @inline
 function halves(ptr: usize, bits: v128, scale: v128): v128 {
