@@ -5,7 +5,7 @@ export { type Streamer, TextStreamer, type TextStreamerOptions } from './generat
 export { load_file, save_file } from './io/index.ts'
 export * from './models/index.ts'
 export * as nn from './nn/index.ts'
-export { AdamW } from './optim/adamw.ts'
+export { AdamW } from './optim/adam.ts'
 export * as optim from './optim/index.ts'
 export * from './ops/public.ts'
 export { pipeline, type PipelineOptions } from './pipelines/pipeline.ts'
