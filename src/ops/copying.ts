@@ -56,6 +56,7 @@ export function asContiguous(t: Tensor): Tensor {
 
 /** Fills a contiguous tensor with one value. */
 export function fillWith(t: Tensor, value: number | bigint | boolean): void {
+  if (t.dtype === 'float32') return launch('fill_f32', [t.ptr, Number(value)], t.numel(), GRAIN)
   const view = t.view1d()
   if (view instanceof BigInt64Array) view.fill(typeof value === 'bigint' ? value : BigInt(Math.trunc(Number(value))))
   else if (t.dtype === 'float16') view.fill(toFloat16(Number(value)))

@@ -1,8 +1,16 @@
 // The op table, and Tensor's methods from it. A file of ops adds one line to `methods` (ops that are also methods of Tensor)
 // or to `functional` (those that are functions only).
+import { setArithmetic } from '../tensor/autograd.ts'
 import { Tensor } from '../tensor/tensor.ts'
+import * as binaryOps from './binary.ts'
 import * as bracketOps from './brackets.ts'
+import * as castingOps from './casting.ts'
+import * as compareOps from './compare.ts'
 import * as convOps from './conv.ts'
+import * as inPlaceOps from './inplace.ts'
+import { packed } from './copying.ts'
+import { full } from './creation.ts'
+import { cast } from './elementwise.ts'
 import { embedding } from './embedding.ts'
 import * as indexingOps from './indexing.ts'
 import * as maskOps from './masks.ts'
@@ -11,9 +19,12 @@ import * as movementOps from './movement.ts'
 import type { Methods, OpDescription } from './op.ts'
 import * as poolOps from './pool.ts'
 import * as randomOps from './random.ts'
+import * as reduceOps from './reduce.ts'
 import * as samplingOps from './sampling.ts'
 import * as scanOps from './scan.ts'
 import * as sortOps from './sort.ts'
+import { allclose, equal } from './truth.ts'
+import * as unaryOps from './unary.ts'
 
 // Ops of lists of tensors are functions only.
 const { broadcast_tensors, cat, stack, ...movement } = movementOps
@@ -21,23 +32,31 @@ const { broadcast_tensors, cat, stack, ...movement } = movementOps
 const { einsum, linear, ...matmul } = matmulOps
 const { one_hot, ...masks } = maskOps
 const { dropout, ...sampling } = samplingOps
+const { where, ...compare } = compareOps
 
 const methods = {
+  ...binaryOps,
   ...bracketOps,
+  ...castingOps,
+  ...compare,
+  ...inPlaceOps,
   ...indexingOps,
   ...masks,
   ...matmul,
   ...movement,
   ...randomOps,
+  ...reduceOps,
   ...sampling,
   ...scanOps,
   ...sortOps,
+  ...unaryOps,
 }
 const functional = {
   ...convOps,
   ...poolOps,
   dropout,
   embedding,
+  where,
   one_hot,
   einsum,
   linear,
@@ -56,17 +75,41 @@ export const ops: readonly [string, AnyOp][] = [...opsOf(methods), ...opsOf(func
 /** The table: descriptions by name, which the test of the table walks. */
 export const table: ReadonlyMap<string, OpDescription> = new Map(ops.map(([name, op]) => [name, op.def]))
 
-for (const [name, op] of opsOf(methods)) {
+/** Gives Tensor a method, which calls the function with the tensor first. */
+function addMethod(name: string, fn: (...all: never[]) => unknown): void {
   if (name in Tensor.prototype) throw new Error(`Tensor already has ${name}`)
   Object.defineProperty(Tensor.prototype, name, {
-    value(this: Tensor, ...args: never[]) {
-      return (op as unknown as (...all: unknown[]) => unknown)(this, ...args)
+    value(this: Tensor, ...args: unknown[]) {
+      return (fn as (...all: unknown[]) => unknown)(this, ...args)
     },
     configurable: true,
     writable: true,
   })
 }
+for (const [name, op] of opsOf(methods)) addMethod(name, op as unknown as () => unknown)
+
+// Methods that are no entries of the table: answers in JavaScript, and where(), whose tensor comes second.
+addMethod('allclose', allclose)
+addMethod('equal', equal)
+addMethod('where', (input: Tensor, condition: Tensor, other: Tensor | number) => where(condition, input, other))
+interface Questions {
+  allclose(other: Tensor, rtol?: number, atol?: number, equal_nan?: boolean): boolean
+  equal(other: Tensor): boolean
+}
+
+setArithmetic({
+  add: (a, b) => binaryOps.add(a, b),
+  addInPlace: (a, b) => void inPlaceOps.add_(a, b),
+  zeros: (shape, dtype) => full(shape, 0, { dtype }),
+  ones: (shape, dtype) => full(shape, 1, { dtype }),
+  copy: (t, dtype) => (t.dtype === dtype ? packed(t) : cast(t, dtype)),
+})
 
 declare module '../tensor/tensor.ts' {
-  interface Tensor extends Methods<typeof methods> {}
+  interface Tensor extends Omit<Methods<typeof methods>, 'max' | 'min'>, Questions {
+    max: reduceOps.ManyFold
+    min: reduceOps.ManyFold
+    /** Elements of this tensor where the condition holds, else of other. */
+    where(condition: Tensor, other: Tensor | number): Tensor
+  }
 }

@@ -11,7 +11,11 @@ export class Nd {
   ) {}
 
   static of(shape: Shape, value: (i: number) => number, dtype: DType = 'float32'): Nd {
-    return new Nd(shape, Float64Array.from({ length: numelOf(shape) }, (_, i) => value(i)), dtype)
+    return new Nd(
+      shape,
+      Float64Array.from({ length: numelOf(shape) }, (_, i) => value(i)),
+      dtype,
+    )
   }
 
   /** Element-wise; the dtype stays unless given. */
@@ -57,7 +61,11 @@ export class Nd {
   /** Dimensions in another order. */
   permute(dims: number[]): Nd {
     const strides = contiguousStrides(this.shape)
-    return this.strided(dims.map((d) => this.shape[d]), dims.map((d) => strides[d]), 0)
+    return this.strided(
+      dims.map((d) => this.shape[d]),
+      dims.map((d) => strides[d]),
+      0,
+    )
   }
 
   /** Each row along `dim` (counted from 0) replaced by `fn(row)`, whose length may differ. */
@@ -75,6 +83,7 @@ export class Nd {
         out ??= new Float64Array(outer * m * inner)
         for (let k = 0; k < m; k++) out[(o * m + k) * inner + i] = result[k]
       }
+    if (!out) m = fn(new Float64Array(n)).length // no rows: the length that they would have
     const shape = [...this.shape.slice(0, dim), m, ...this.shape.slice(dim + 1)]
     return new Nd(shape, out ?? new Float64Array(numelOf(shape)), dtype)
   }
