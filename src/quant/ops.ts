@@ -1,11 +1,10 @@
 // The ops on quantized weights. A weight [N, K] is a uint8 tensor [⌈N/4⌉, 4, bytes of a row], repacked for the kernels; it is
 // frozen: gradients go to the input and the bias alone.
 import { asContiguous } from '../ops/copying.ts'
-import { prepareIndex } from '../ops/indices.ts'
+import { prepareIndex, zerosOf } from '../ops/indices.ts'
 import { defineOp } from '../ops/op.ts'
 import { Nd, type Sampler } from '../ops/reference.ts'
 import { sumTo } from '../ops/sum-to.ts'
-import { zerosOf } from '../ops/indices.ts'
 import { fromFloat16 } from '../tensor/half.ts'
 import { numelOf, type Shape, show } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
@@ -29,6 +28,9 @@ function columns(op: string, blocks: Tensor, format: FormatName, N: number): num
   return K
 }
 
+/** Contiguous float32. */
+const dense = (t: Tensor): Tensor => asContiguous(t.dtype === 'float32' ? t : t.to('float32'))
+
 /** input (…,K) · Wᵀ (K,N) + bias (N). The input is rounded to 8 bits by blocks of 32 on the way. */
 export const quantized_linear = defineOp({
   name: 'quantized_linear',
@@ -51,9 +53,9 @@ export const quantized_linear = defineOp({
       throw new ShapeError(`quantized_linear: expected a bias of shape [${N}], found ${show(bias.shape)}`)
     const lead = input.shape.slice(0, -1)
     const m = numelOf(lead)
-    const x = asContiguous(input.to('float32'))
+    const x = dense(input)
     const w = asContiguous(blocks)
-    const b = bias && asContiguous(bias.to('float32'))
+    const b = bias && dense(bias)
     const out = Tensor.empty([...lead, N], 'float32', 'quantized_linear')
     qmatmul({ format, m, n: N, k: K, x: x.ptr, w: w.ptr, bias: b?.ptr ?? 0, out: out.ptr })
     const shape = input.shape
@@ -84,7 +86,7 @@ export const quantized_linear = defineOp({
     [s.randn(2, 5, 32), sampleWeight(s, 'q8_0', 1, 32), 'q8_0', 1, s.randn(1)],
     [s.randn(160), sampleWeight(s, 'q8_0', 41, 160), 'q8_0', 41, null],
     [s.randn(131, 64), sampleWeight(s, 'q4_1', 70, 64), 'q4_1', 70, s.randn(70)],
-    [s.randn(5, 2080), sampleWeight(s, 'q4_0', 3, 2080), 'q4_0', 3],
+    [s.uniform(-0.3, 0.3, 5, 2080), sampleWeight(s, 'q4_0', 3, 2080), 'q4_0', 3],
     [s.randn(0, 32), sampleWeight(s, 'q4_0', 4, 32), 'q4_0', 4],
     [s.randn(2, 0), sampleWeight(s, 'q4_0', 4, 0), 'q4_0', 4, s.randn(4)],
     [s.randn(2, 32), sampleWeight(s, 'q4_0', 0, 32), 'q4_0', 0],
@@ -139,7 +141,7 @@ export const quantized_embedding = defineOp({
   ],
 })
 
-/** A repacked weight of random codes, with scales (and minima) of 0.06 to 0.12 and either sign. */
+/** A repacked weight of random codes and either sign, about 0.05 in size. */
 function sampleWeight(s: Sampler, format: FormatName, N: number, K: number): Nd {
   const { head, words }: Format = FORMATS[format]
   const shape: Shape = [Math.ceil(N / 4), 4, rowBytes(format, K)]
@@ -148,7 +150,7 @@ function sampleWeight(s: Sampler, format: FormatName, N: number, K: number): Nd 
     (i) => {
       const at = i % (8 * head + 16 * words)
       if (at >= 8 * head || at % 2 === 0) return Math.floor(s.next() * 256)
-      return (s.next() < 0.5 ? 0x80 : 0) | 0x2c | Math.floor(s.next() * 4)
+      return (s.next() < 0.5 ? 0x80 : 0) | (words === 8 ? 0x10 : 0x20) | Math.floor(s.next() * 4)
     },
     'uint8',
   )
