@@ -84,27 +84,3 @@ export function sgd_f32(
     sgd(p, grad, buffer, lr, momentum, taken, l2, sign, nesterov, first, at, true)
   for (; at < stop; at += 4) sgd(p, grad, buffer, lr, momentum, taken, l2, sign, nesterov, first, at, false)
 }
-
-/** Elements that one sum of squares takes together. */
-const BLOCK: i32 = 4096
-
-/** Sums of squares of blocks of 4096, in f64: what a norm adds up. Parallel over blocks. */
-export function sum_squares_f32(x: usize, sums: usize, n: i32, scratch: usize, begin: i32, end: i32): void {
-  for (let block = begin; block < end; block++) {
-    let at = x + ((<usize>block * BLOCK) << 2)
-    const stop = x + ((<usize>min(n, (block + 1) * BLOCK)) << 2)
-    let even = f64x2.splat(0)
-    let odd = f64x2.splat(0)
-    for (const whole = at + ((stop - at) & ~15); at < whole; at += 16) {
-      const v = v128.load(at)
-      const low = f64x2.promote_low_f32x4(v)
-      const high = f64x2.promote_low_f32x4(v128.shuffle<i64>(v, v, 1, 0))
-      even = f64x2.add(even, f64x2.mul(low, low))
-      odd = f64x2.add(odd, f64x2.mul(high, high))
-    }
-    const lanes = f64x2.add(even, odd)
-    let sum = f64x2.extract_lane(lanes, 0) + f64x2.extract_lane(lanes, 1)
-    for (; at < stop; at += 4) sum += <f64>load<f32>(at) * load<f32>(at)
-    store<f64>(sums + ((<usize>block) << 3), sum)
-  }
-}

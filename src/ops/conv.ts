@@ -6,6 +6,7 @@ import { Tensor } from '../tensor/tensor.ts'
 import { DTypeError, RushlightError, ShapeError, unsupported } from '../util/errors.ts'
 import { launch, withTemp } from '../wasm/index.ts'
 import { asContiguous } from './copying.ts'
+import { cast } from './elementwise.ts'
 import { gemm } from './gemm.ts'
 import { zerosOf } from './indices.ts'
 import { defineOp } from './op.ts'
@@ -254,7 +255,7 @@ function convolution(rank: 1 | 2) {
   const float32 = (t: Tensor, what: string): Tensor => {
     if (!isFloating(t.dtype))
       throw new DTypeError(`${name}: expected a floating ${what}, found ${t.dtype}. Hint: to('float32')`)
-    return asContiguous(t.to('float32'))
+    return asContiguous(cast(t, 'float32'))
   }
   return defineOp({
     name,
@@ -277,7 +278,7 @@ function convolution(rank: 1 | 2) {
       const out = Tensor.empty([...batch, v.O, ...v.out], 'float32', name)
       if (out.numel() > 0) forward(v, x, w, bias && float32(bias, 'bias'), out)
       const shapes = [input.shape, weight.shape]
-      return record(out.to(input.dtype), [input, weight], ([g], [savedInput, savedWeight], needs) => {
+      return record(cast(out, input.dtype), [input, weight], ([g], [savedInput, savedWeight], needs) => {
         const grad = float32(g, 'gradient')
         return [
           needs[0] ? inputGradient(v, grad, float32(savedWeight, 'weight'), shapes[0]) : null,

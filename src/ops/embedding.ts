@@ -3,6 +3,7 @@ import { type Shape, show } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { RushlightError, ShapeError } from '../util/errors.ts'
 import { asContiguous } from './copying.ts'
+import { cast } from './elementwise.ts'
 import { addRows, prepareIndex, selectRows, zerosOf } from './indices.ts'
 import { defineOp } from './op.ts'
 import { Nd } from './reference.ts'
@@ -26,7 +27,7 @@ export const embedding = defineOp({
     const size: Shape = weight.shape
     const padding = checkPadding(padding_idx, size[0])
     const index = prepareIndex('embedding', input, size[0])
-    const rows = selectRows(asContiguous(weight), 0, index, input.shape, 'embedding').to('float32')
+    const rows = cast(selectRows(asContiguous(weight), 0, index, input.shape, 'embedding'), 'float32')
     return record(rows, [index], ([g], [ids]) => {
       const out = zerosOf(size, 'float32', 'gradient of embedding')
       addRows(out, 0, ids, asContiguous(g))

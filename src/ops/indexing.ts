@@ -15,6 +15,7 @@ import {
   withSize,
   zerosOf,
 } from './indices.ts'
+import { cast } from './elementwise.ts'
 import { compose, defineOp } from './op.ts'
 import { Nd } from './reference.ts'
 
@@ -82,8 +83,8 @@ export const index_add = defineOp({
     if (show(expected) !== show(source.shape))
       throw new ShapeError(`index_add: source has shape ${show(source.shape)}, expected ${show(expected)}`)
     const sum = summable(input, 'index_add')
-    addRows(sum, d, ids, asContiguous(source.to(sum.dtype)), alpha)
-    return record(sum.to(input.dtype), [ids], ([g], [saved], needs) => [
+    addRows(sum, d, ids, asContiguous(cast(source, sum.dtype)), alpha)
+    return record(cast(sum, input.dtype), [ids], ([g], [saved], needs) => [
       g,
       null,
       needs[2]
@@ -130,7 +131,7 @@ export const gather = defineOp({
     const shape = input.shape
     return record(gatherAlong(input, d, ids, 'gather'), [ids], ([g], [saved]) => {
       const sum = zerosOf(shape, 'float32', 'gradient of gather')
-      scatterInto(sum, d, saved, g.to('float32'), true)
+      scatterInto(sum, d, saved, cast(g, 'float32'), true)
       return [sum]
     })
   },
@@ -252,9 +253,9 @@ export const scatter_add = defineOp({
   forward(record, input: Tensor, dim: number, index: Tensor, src: Tensor): Tensor {
     const { d, ids, source } = scatterParts('scatter_add', input, dim, index, src)
     const sum = summable(input, 'scatter_add')
-    scatterInto(sum, d, ids, source.to(sum.dtype), true)
+    scatterInto(sum, d, ids, cast(source, sum.dtype), true)
     const shape = source.shape
-    return record(sum.to(input.dtype), [ids], ([g], [saved], needs) => [
+    return record(cast(sum, input.dtype), [ids], ([g], [saved], needs) => [
       g,
       null,
       needs[2] ? fromPlaces(g, d, saved, shape) : null,

@@ -5,6 +5,7 @@ import { Tensor } from '../tensor/tensor.ts'
 import { DTypeError, RushlightError, ShapeError } from '../util/errors.ts'
 import { i32View, launch, withTemp } from '../wasm/index.ts'
 import { asContiguous, copyInto, fillWith, packed } from './copying.ts'
+import { cast } from './elementwise.ts'
 import type { Nd } from './reference.ts'
 
 /** Elements that a thread reads or writes by index in some tens of microseconds. */
@@ -133,7 +134,7 @@ export function checkAlong(op: string, name: string, x: Shape, dim: number, inde
 
 /** Positions of what is not 0 or false, in order: int32, flat. */
 export function flatNonzero(x: Tensor): Tensor {
-  const mask = asContiguous(x.dtype === 'bool' ? x : x.to('bool'))
+  const mask = asContiguous(x.dtype === 'bool' ? x : cast(x, 'bool'))
   const n = mask.numel()
   const blocks = Math.ceil(n / 4096)
   return withTemp(4 * blocks, (counts) => {
@@ -154,7 +155,7 @@ export function flatNonzero(x: Tensor): Tensor {
 /** A contiguous copy in the dtype that sums are taken in. */
 export function summable(x: Tensor, label: string): Tensor {
   const dtype = summing(x.dtype)
-  return x.dtype === dtype ? packed(x, label) : asContiguous(x.to(dtype))
+  return x.dtype === dtype ? packed(x, label) : asContiguous(cast(x, dtype))
 }
 
 /** For references: visits every element of an index, giving its place, and that of what it names in a tensor of shape `of`. */

@@ -5,6 +5,7 @@ import { Tensor } from '../tensor/tensor.ts'
 import { DTypeError, RushlightError, ShapeError } from '../util/errors.ts'
 import { launch } from '../wasm/index.ts'
 import { asContiguous } from './copying.ts'
+import { cast } from './elementwise.ts'
 import { compose, defineOp } from './op.ts'
 import { Nd } from './reference.ts'
 import { checkOut, checkPlanes, eachTap, type Sizes, sizesOf, type Windows, withWindows } from './windows.ts'
@@ -46,7 +47,7 @@ function poolWindows(
 function floating(op: string, input: Tensor): Tensor {
   if (!isFloating(input.dtype))
     throw new DTypeError(`${op}: expected a floating dtype, found ${input.dtype}. Hint: to('float32')`)
-  return asContiguous(input.to('float32'))
+  return asContiguous(cast(input, 'float32'))
 }
 
 const rowsOf = (shape: Shape, rank: number) => numelOf(shape.slice(0, -rank))
@@ -75,8 +76,8 @@ function maxPool(rank: 1 | 2) {
       const grain = Math.ceil(GRAIN / (w.out[rank - 1] * numelOf(w.kernel)))
       withWindows(w, (ptr) => void launch('max_pool_f32', [x.ptr, out.ptr, at.ptr, ptr], planes * rowCount(w), grain))
       const shape = input.shape
-      const values = out.to(input.dtype)
-      return record(return_indices ? [values, at.to('int64')] : values, [at], ([g], [places]) => {
+      const values = cast(out, input.dtype)
+      return record(return_indices ? [values, cast(at, 'int64')] : values, [at], ([g], [places]) => {
         const grad = floating(name, g)
         const dx = Tensor.empty(shape, 'float32', `gradient of ${name}`)
         withWindows(
@@ -177,7 +178,7 @@ function avgPool(rank: 1 | 2) {
       const grain = Math.ceil(GRAIN / (w.out[rank - 1] * numelOf(w.kernel)))
       withWindows(w, (ptr) => void launch('avg_pool_f32', [x.ptr, out.ptr, ptr, ...mode], planes * rowCount(w), grain))
       const shape = input.shape
-      return record(out.to(input.dtype), [], ([g]) => {
+      return record(cast(out, input.dtype), [], ([g]) => {
         const grad = floating(name, g)
         const dx = Tensor.empty(shape, 'float32', `gradient of ${name}`)
         withWindows(

@@ -1,6 +1,5 @@
 // Random tensors. Every function takes a `generator`: a Generator, or a seed for that call alone; else the
 // default stream serves, which manual_seed() seeds.
-import { is_grad_enabled } from '../tensor/autograd.ts'
 import { dtypeOf, isFloating } from '../tensor/dtype.ts'
 import type { Shape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
@@ -8,7 +7,9 @@ import { checkOptions, DTypeError, RushlightError } from '../util/errors.ts'
 import { launch } from '../wasm/index.ts'
 import { copyInto } from './copying.ts'
 import { empty, type TensorOptions } from './creation.ts'
+import { cast } from './elementwise.ts'
 import { default_generator, type Generator, generatorOf, RANDOM_GRAIN, type Randomness, uniforms } from './generator.ts'
+import { refuseRecording } from './inplace.ts'
 import { compose } from './op.ts'
 import { wordsOf } from './philox.ts'
 import type { Nd } from './reference.ts'
@@ -41,9 +42,9 @@ function fillFloating(op: string, t: Tensor, fill: (contiguous: Tensor) => void)
   if (t.dtype === 'float32' && t.is_contiguous()) return fill(t)
   const made = Tensor.empty(t.shape, 'float32', op)
   fill(made)
-  const cast = made.to(t.dtype)
-  copyInto(t, cast)
-  if (cast !== made) cast.dispose()
+  const rounded = cast(made, t.dtype)
+  copyInto(t, rounded)
+  if (rounded !== made) rounded.dispose()
   made.dispose()
 }
 
@@ -99,9 +100,9 @@ export function randint(...args: (number | Shape | RandomOptions | undefined)[])
       const blocks = Math.ceil(out.numel() / 8)
       launch('randint_i64', [out.ptr, out.numel(), low, high - low, ...generator.take(blocks)], blocks, RANDOM_GRAIN)
       if (out === t) return
-      const cast = out.to(t.dtype)
-      copyInto(t, cast)
-      cast.dispose()
+      const converted = cast(out, t.dtype)
+      copyInto(t, converted)
+      converted.dispose()
       out.dispose()
     },
     'int64',
@@ -148,22 +149,14 @@ export function randomSeed(): number {
   return Math.floor(uniforms(1, default_generator)[0] * 2 ** 53)
 }
 
-/** Refuses what must not change in place, and tells the tape that it did. */
-function changing(op: string, t: Tensor): void {
-  if (is_grad_enabled() && t.requires_grad)
-    throw new RushlightError(
-      `${op}: a tensor that requires gradients cannot be changed in place. Hint: inside no_grad(() => …)`,
-    )
-  t.storage.version++
-}
-
 /** Fills with uniform numbers in [from, to). */
 export const uniform_ = compose({
   name: 'uniform_',
   params: ['input', 'from', 'to', 'generator'],
   differentiable: false,
   forward(input: Tensor, from: number = 0, to: number = 1, generator: Randomness = null): Tensor {
-    changing('uniform_', input)
+    refuseRecording('uniform_', input)
+    input.storage.version++
     fillUniform('uniform_', input, from, to, generatorOf(generator))
     return input
   },
@@ -191,7 +184,8 @@ export const normal_ = compose({
   params: ['input', 'mean', 'std', 'generator'],
   differentiable: false,
   forward(input: Tensor, mean: number = 0, std: number = 1, generator: Randomness = null): Tensor {
-    changing('normal_', input)
+    refuseRecording('normal_', input)
+    input.storage.version++
     fillNormal('normal_', input, mean, std, generatorOf(generator))
     return input
   },

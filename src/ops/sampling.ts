@@ -6,6 +6,7 @@ import { Tensor } from '../tensor/tensor.ts'
 import { DTypeError, RushlightError, ShapeError, unsupported } from '../util/errors.ts'
 import { f32View, launch } from '../wasm/index.ts'
 import { asContiguous } from './copying.ts'
+import { cast } from './elementwise.ts'
 import { generatorOf, RANDOM_GRAIN, type Randomness, uniforms } from './generator.ts'
 import { defineOp } from './op.ts'
 import { wordsOf } from './philox.ts'
@@ -32,13 +33,13 @@ export const dropout = defineOp({
     const blocks = Math.ceil(input.numel() / 16)
     const taken = generatorOf(generator).take(blocks)
     const apply = (x: Tensor) => {
-      const given = asContiguous(x.to('float32'))
+      const given = asContiguous(cast(x, 'float32'))
       const out = Tensor.empty(given.shape, 'float32', 'dropout')
       // With p = 1 nothing stays: a scale of 0 does what no threshold of 32 bits can.
       const scale = p === 1 ? 0 : 1 / (1 - p)
       const threshold = Math.min(Math.round(p * 2 ** 32), 2 ** 32 - 1)
       launch('dropout_f32', [given.ptr, out.ptr, out.numel(), threshold, scale, ...taken], blocks, RANDOM_GRAIN)
-      return out.to(x.dtype)
+      return cast(out, x.dtype)
     }
     return record(apply(input), [], ([g]) => [apply(g)])
   },
@@ -70,13 +71,13 @@ export const bernoulli = defineOp({
   forward(_, input: Tensor, generator: Randomness = null): Tensor {
     if (!isFloating(input.dtype))
       throw new DTypeError(`bernoulli: expected probabilities of a floating dtype, found ${input.dtype}`)
-    const p = asContiguous(input.to('float32'))
+    const p = asContiguous(cast(input, 'float32'))
     for (const x of p.view1d())
       if (!(x >= 0 && x <= 1)) throw new RushlightError(`bernoulli: ${x} is not a probability`)
     const out = Tensor.empty(p.shape, 'float32', 'bernoulli')
     const blocks = Math.ceil(p.numel() / 16)
     launch('bernoulli_f32', [p.ptr, out.ptr, p.numel(), ...generatorOf(generator).take(blocks)], blocks, RANDOM_GRAIN)
-    return out.to(input.dtype)
+    return cast(out, input.dtype)
   },
   ref(input: Nd, seed: number) {
     const words = wordsOf(seed, input.data.length)
@@ -104,7 +105,7 @@ export const multinomial = defineOp({
       throw new ShapeError(`multinomial: expected one or two dimensions, found shape ${show(input.shape)}`)
     const n = input.shape[input.ndim - 1]
     const rows = numelOf(input.shape) / Math.max(n, 1)
-    const weights = asContiguous(input.to('float32'))
+    const weights = asContiguous(cast(input, 'float32'))
     const picks = uniforms(rows * num_samples, generatorOf(generator))
     const places = drawn(f32View(weights.ptr, rows * n), n, picks, num_samples, replacement)
     return Tensor.from(places, [...input.shape.slice(0, -1), num_samples], 'int64')

@@ -4,6 +4,7 @@ import { normalizeDim } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { launch } from '../wasm/index.ts'
 import { asContiguous } from './copying.ts'
+import { cast } from './elementwise.ts'
 import { around, summing } from './indices.ts'
 import { defineOp } from './op.ts'
 import type { Nd } from './reference.ts'
@@ -59,8 +60,8 @@ export const cumsum = defineOp({
   forward(record, input: Tensor, dim: number, dtype: string | null = null): Tensor {
     const d = normalizeDim('cumsum', dim, input.ndim)
     const result = resultType(input.dtype, dtype)
-    const out = scan('cumsum', asContiguous(input.to(summing(result))), d)
-    return record(out.to(result), [], ([g]) => [scan('cumsum', asContiguous(g.to('float32')), d, true)])
+    const out = scan('cumsum', asContiguous(cast(input, summing(result))), d)
+    return record(cast(out, result), [], ([g]) => [scan('cumsum', asContiguous(cast(g, 'float32')), d, true)])
   },
   ref: (input: Nd, dim: number, dtype: string | null = null) => reference(input, dim, dtype, (a, b) => a + b, 0),
   samples: (s) => [
@@ -84,10 +85,10 @@ export const cumprod = defineOp({
   forward(record, input: Tensor, dim: number, dtype: string | null = null): Tensor {
     const d = normalizeDim('cumprod', dim, input.ndim)
     const result = resultType(input.dtype, dtype)
-    const x = asContiguous(input.to(summing(result)))
+    const x = asContiguous(cast(input, summing(result)))
     const out = scan('cumprod', x, d)
-    return record(out.to(result), [x], ([g], [saved]) => {
-      const grad = asContiguous(g.to('float32'))
+    return record(cast(out, result), [x], ([g], [saved]) => {
+      const grad = asContiguous(cast(g, 'float32'))
       const dx = Tensor.empty(saved.shape, 'float32', 'gradient of cumprod')
       const { outer, n, inner } = around(saved.shape, d)
       launch('cumprod_backward_f32', [saved.ptr, grad.ptr, dx.ptr, n, inner], outer * inner, grainOf(n))

@@ -4,6 +4,7 @@ import { Tensor } from '../tensor/tensor.ts'
 import { RushlightError } from '../util/errors.ts'
 import { launch } from '../wasm/index.ts'
 import { asContiguous, packed } from './copying.ts'
+import { cast } from './elementwise.ts'
 import { gatherAlong, prepareIndex, scatterInto, summing, zerosOf } from './indices.ts'
 import { compose, defineOp } from './op.ts'
 import { Nd } from './reference.ts'
@@ -21,7 +22,7 @@ function toLast(x: Tensor, dim: number): Tensor {
 
 /** The first k places of each row along `dim`, in order: int64. */
 function ordered(x: Tensor, dim: number, k: number, descending: boolean, label: string): Tensor {
-  const rows = asContiguous(toLast(x.to(summing(x.dtype)), dim))
+  const rows = asContiguous(toLast(cast(x, summing(x.dtype)), dim))
   const n = rows.shape[rows.ndim - 1]
   const count = n === 0 ? 0 : rows.numel() / n
   const wide = rows.dtype === 'int64'
