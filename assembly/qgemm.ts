@@ -9,7 +9,7 @@
 // Where the build has the relaxed dot product, 4-bit codes meet int8 activations in it: they fit its 7 bits, and a block's sums
 // fit 16 bits. Otherwise, and for 8-bit codes, both are widened to int16.
 import { bytesOf, headOf, Q4_0, Q4_1, Q8_0 } from './blocks'
-import { dotPairs, fma, hmax } from './simd'
+import { dotPairs, fma, ROUND, ROUND_BITS } from './simd'
 
 // @ts-ignore: decorator
 @inline
@@ -33,22 +33,21 @@ function tileBytes(wide: bool, tokens: usize): usize {
   return tokens * (codeBytes(wide) + 8)
 }
 
-/** Eight numbers times `inverse`, rounded, as int16. */
+/** Four numbers times `inverse`, rounded, in int32. */
 // @ts-ignore: decorator
 @inline
-function rounded(x0: v128, x1: v128, inverse: v128): v128 {
-  const c0 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x0, inverse)))
-  const c1 = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x1, inverse)))
-  return i16x8.narrow_i32x4_s(c0, c1)
+function rounded(x: v128, inverse: v128): v128 {
+  return i32x4.sub(f32x4.add(f32x4.mul(x, inverse), f32x4.splat(ROUND)), i32x4.splat(ROUND_BITS))
 }
 
+/** The larger magnitude of each lane, as bits: their order is that of the numbers, and NaN is above all. */
 // @ts-ignore: decorator
 @inline
-function absMax(x0: v128, x1: v128): v128 {
-  return f32x4.max(f32x4.abs(x0), f32x4.abs(x1))
+function larger(x0: v128, x1: v128): v128 {
+  return i32x4.max_s(f32x4.abs(x0), f32x4.abs(x1))
 }
 
-/** One block of one token: codes to `to`, the scale to `rest`, s Σ a to `rest` + `step`. A NaN makes the scale NaN, and so the result. */
+/** One block of one token: codes to `to`, the scale to `rest`, s Σ a to `rest` + `step`. NaN or infinity makes the scale so, and the result. */
 // @ts-ignore: decorator
 @inline
 function quantizeBlock(wide: bool, x: usize, to: usize, rest: usize, step: usize): void {
@@ -60,13 +59,15 @@ function quantizeBlock(wide: bool, x: usize, to: usize, rest: usize, step: usize
   const x5 = v128.load(x, 80)
   const x6 = v128.load(x, 96)
   const x7 = v128.load(x, 112)
-  const largest = hmax(f32x4.max(f32x4.max(absMax(x0, x1), absMax(x2, x3)), f32x4.max(absMax(x4, x5), absMax(x6, x7))))
+  const most = i32x4.max_s(i32x4.max_s(larger(x0, x1), larger(x2, x3)), i32x4.max_s(larger(x4, x5), larger(x6, x7)))
+  const pair = i32x4.max_s(most, v128.shuffle<i32>(most, most, 2, 3, 0, 1))
+  const largest = f32x4.extract_lane(i32x4.max_s(pair, v128.shuffle<i32>(pair, pair, 1, 0, 3, 2)), 0)
   const scale = largest / 127
   const inverse = f32x4.splat(largest > 1e-30 ? 127 / largest : 0)
-  const c0 = rounded(x0, x1, inverse)
-  const c1 = rounded(x2, x3, inverse)
-  const c2 = rounded(x4, x5, inverse)
-  const c3 = rounded(x6, x7, inverse)
+  const c0 = i16x8.narrow_i32x4_s(rounded(x0, inverse), rounded(x1, inverse))
+  const c1 = i16x8.narrow_i32x4_s(rounded(x2, inverse), rounded(x3, inverse))
+  const c2 = i16x8.narrow_i32x4_s(rounded(x4, inverse), rounded(x5, inverse))
+  const c3 = i16x8.narrow_i32x4_s(rounded(x6, inverse), rounded(x7, inverse))
   if (wide) {
     v128.store(to, c0, 0)
     v128.store(to, c1, 16)

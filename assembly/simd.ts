@@ -44,8 +44,8 @@ function splat(x: f32): v128 {
 }
 
 /** Magic number whose addition rounds to an integer, which is then found in the low bits. */
-const ROUND: f32 = 12582912 // 1.5 × 2^23
-const ROUND_BITS: i32 = 0x4b400000
+export const ROUND: f32 = 12582912 // 1.5 × 2^23
+export const ROUND_BITS: i32 = 0x4b400000
 
 /** exp(r) - 1 for |r| ≤ ln 2 / 2, with small relative error also near 0. */
 // @ts-ignore: decorator
