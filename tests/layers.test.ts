@@ -8,7 +8,8 @@ import * as assert from 'uvu/assert'
 const BELOW: Record<string, string[]> = { util: [], wasm: ['util'] }
 for (const [layers, below] of [
   [['tensor'], ['wasm']],
-  [['io', 'tokenizers'], ['tensor']],
+  [['io'], ['tensor']],
+  [['tokenizers'], ['io']],
   [['ops'], ['tensor']],
   [['nn', 'optim'], ['ops']],
   [['quant'], ['nn']],

@@ -104,19 +104,17 @@ export function addedBy(parts: readonly Part[]): number {
 
 /** Puts texts into the template; without special tokens, only their token types are taken from it. */
 export function fill({ single, pair }: Template, first: number[], second: number[] | null, special: boolean): Row {
-  const row: Row = { input_ids: [], token_type_ids: [], attention_mask: [], special_tokens_mask: [] }
-  for (const part of second ? pair : single) {
-    const own = 'ids' in part
-    if (own && !special) continue
-    const ids = own ? part.ids : part.text === 'A' ? first : second!
-    for (const id of ids) {
-      row.input_ids.push(id)
-      row.token_type_ids.push(part.type)
-      row.attention_mask.push(1)
-      row.special_tokens_mask.push(own ? 1 : 0)
-    }
+  const parts = (second ? pair : single).filter((part) => special || 'text' in part)
+  const ids = parts.map((part) => ('ids' in part ? part.ids : part.text === 'A' ? first : second!))
+  const join = (columns: (readonly number[])[]) => ([] as number[]).concat(...columns)
+  const fillBy = (valueOf: (part: Part) => number) =>
+    join(parts.map((part, i) => new Array<number>(ids[i].length).fill(valueOf(part))))
+  return {
+    input_ids: join(ids),
+    token_type_ids: fillBy((part) => part.type),
+    attention_mask: fillBy(() => 1),
+    special_tokens_mask: fillBy((part) => ('ids' in part ? 1 : 0)),
   }
-  return row
 }
 
 /** Values of padding, by the name of what is padded. */

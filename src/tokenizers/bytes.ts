@@ -14,9 +14,12 @@ function byteCharacters(): string[] {
 }
 
 const encoder = new TextEncoder()
+/** A word of printing ASCII, perhaps after a space: what most words are. */
+const plain = /^ ?[!-~]*$/
 
 /** UTF-8 bytes of a text, written in those characters. */
 export function byteCharactersOf(text: string): string {
+  if (plain.test(text)) return text.replace(' ', BYTE_TO_CHAR[0x20])
   let out = ''
   for (const byte of encoder.encode(text)) out += BYTE_TO_CHAR[byte]
   return out

@@ -32,15 +32,27 @@ export function splitterOf(regex: RegExp, behavior: string, invert = false): (te
   if (!known) throw unsupported('tokenizer', 'pre_tokenizer.behavior', behavior, BEHAVIORS)
   if (known === 'Removed' && invert) return (text) => (text.match(regex) ?? []).filter((piece) => piece !== '')
   const merge = MERGES[known]
+  if (merge) return (text) => merge(cut(text, regex, invert)).map(textOf)
+  if (known === 'Removed')
+    return (text) =>
+      cut(text, regex, invert)
+        .filter(({ match }) => !match)
+        .map(textOf)
   return (text) => {
-    const pieces = cut(text, regex, invert)
-    return merge ? merge(pieces).map(({ text }) => text) : keep(pieces, known === 'Removed')
+    const matches: string[] = text.match(regex) ?? []
+    // Most patterns leave nothing between their matches, and then this is all.
+    const covered = matches.reduce((sum, match) => sum + match.length, 0) === text.length && !matches.includes('')
+    return covered ? matches : cut(text, regex, invert).map(textOf)
   }
 }
 
 interface Piece {
   text: string
   match: boolean
+}
+
+function textOf(piece: Piece): string {
+  return piece.text
 }
 
 /** Matches and what lies between them, in order. */
@@ -57,10 +69,6 @@ function cut(text: string, regex: RegExp, invert: boolean): Piece[] {
   }
   add(end, text.length, false)
   return pieces
-}
-
-function keep(pieces: Piece[], removed: boolean): string[] {
-  return (removed ? pieces.filter(({ match }) => !match) : pieces).map(({ text }) => text)
 }
 
 const MERGES: Partial<Record<SplitBehavior, (pieces: Piece[]) => Piece[]>> = {
