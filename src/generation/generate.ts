@@ -3,10 +3,11 @@ import { DynamicCache } from '../models/cache.ts'
 import { batch, type IntInput } from '../models/inputs.ts'
 import type { LlamaCausalInputs } from '../models/llama.ts'
 import type { CausalLMOutput } from '../models/outputs.ts'
-import { PreTrainedModel } from '../models/model.ts'
+import { type ModelClass, PreTrainedModel } from '../models/model.ts'
 import { randomSeed } from '../ops/random.ts'
 import { no_grad } from '../tensor/autograd.ts'
 import { tidy } from '../tensor/scope.ts'
+import { show } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { RushlightError } from '../util/errors.ts'
 import { SampleStream } from '../util/random.ts'
@@ -46,22 +47,19 @@ export async function generate(model: CausalLM, inputs: GenerateOptions, more: G
   await ready()
   signal?.throwIfAborted()
 
-  const prompt = batch('generate', 'input_ids', input_ids)
-  if (!prompt) throw new RushlightError('generate: input_ids are missing. Hint: generate({ ...tokenizer(text, { return_tensors: "pt" }) })')
-  const [B, T] = prompt.shape
-  if (T === 0) throw new RushlightError('generate: the prompt is empty. Hint: begin with the bos token')
-  checkStreamer(streamer, B)
   const eos = [config.eos_token_id ?? []].flat()
+  const { rows, masks } = tidy(() => readPrompt(input_ids, attention_mask, config.pad_token_id, eos))
+  const [B, T] = [rows.length, rows[0].length]
+  checkStreamer(streamer, B)
   const pad = config.pad_token_id ?? eos[0] ?? 0
   const limit = config.max_new_tokens !== null ? T + config.max_new_tokens : (config.max_length ?? Number.POSITIVE_INFINITY)
   if (limit <= T) throw new RushlightError(`generate: the prompt has ${T} tokens already, max_length is ${limit}. Hint: max_new_tokens`)
 
-  const rows = prompt.tolist() as number[][]
-  const masks = maskRows(attention_mask, rows, config.pad_token_id, eos)
   const sequences: Sequence[] = rows.map((ids) => ({ ids: [...ids], done: false }))
   const processors = processorsOf(config, T, eos)
   const random = config.do_sample ? new SampleStream(config.seed ?? randomSeed()) : null
-  const cache = config.use_cache ? new DynamicCache() : null
+  const { supports_cache } = model.constructor as unknown as ModelClass
+  const cache = config.use_cache && supports_cache ? new DynamicCache() : null
   if (streamer) streamer.put(sequences[0].ids)
   try {
     for (let length = T; length < limit && sequences.some((s) => !s.done); length++) {
@@ -91,15 +89,16 @@ function nextScores(model: CausalLM, sequences: Sequence[], masks: number[][], c
   const T = length - past
   const padded = masks.some((mask) => mask.includes(0))
   const input_ids = Tensor.from(sequences.flatMap((s) => s.ids.slice(past)), [B, T], 'int64')
-  const inputs: LlamaCausalInputs = { input_ids, past_key_values: cache, logits_to_keep: 1 }
+  const { supports_cache } = model.constructor as unknown as ModelClass
+  const inputs: LlamaCausalInputs = { input_ids, ...(supports_cache && { past_key_values: cache, logits_to_keep: 1 }) }
   if (padded) {
     inputs.attention_mask = Tensor.from(masks.flat(), [B, length], 'int64')
     inputs.position_ids = Tensor.from(masks.flatMap((mask) => positions(mask).slice(past)), [B, T], 'int64')
   }
-  const { logits } = model(inputs) // (B,1,V)
+  const { logits } = model(inputs) // (B,1,V), or (B,T,V) of models that keep all
   const V = logits.shape[2]
-  const all = logits.to('float32').data as Float32Array
-  return sequences.map((_, b) => all.subarray(b * V, (b + 1) * V))
+  const last = logits.select(1, logits.shape[1] - 1).to('float32').data as Float32Array // (B,V)
+  return sequences.map((_, b) => last.subarray(b * V, (b + 1) * V))
 }
 
 /** Places counted from the first token that is not padding. */
@@ -108,16 +107,28 @@ function positions(mask: readonly number[]): number[] {
   return mask.map((m) => (m ? next++ : 0))
 }
 
-/** The mask as given; else, as in Python, padding tokens are masked when the prompt has them and they are not the end token. */
-function maskRows(given: IntInput | null | undefined, rows: number[][], pad: number | null, eos: number[]): number[][] {
-  const mask = batch('generate', 'attention_mask', given)
+/**
+ * The prompts, and which of their tokens count: as the mask says; without one, as in Python, padding tokens do not count where the
+ * prompt has them and they are not the end token.
+ */
+function readPrompt(
+  input_ids: IntInput | undefined,
+  attention_mask: IntInput | null | undefined,
+  pad: number | null,
+  eos: number[],
+): { rows: number[][]; masks: number[][] } {
+  const prompt = batch('generate', 'input_ids', input_ids)
+  if (!prompt) throw new RushlightError('generate: input_ids are missing. Hint: generate({ ...tokenizer(text, { return_tensors: "pt" }) })')
+  if (prompt.numel() === 0) throw new RushlightError('generate: the prompt is empty. Hint: begin with the bos token')
+  const rows = prompt.tolist() as number[][]
+  const mask = batch('generate', 'attention_mask', attention_mask)
   if (mask) {
-    if (mask.shape[0] !== rows.length || mask.shape[1] !== rows[0].length)
-      throw new RushlightError(`generate: attention_mask has shape [${mask.shape}], expected that of input_ids, [${rows.length}, ${rows[0].length}]`)
-    return mask.tolist() as number[][]
+    if (show(mask.shape) !== show(prompt.shape))
+      throw new RushlightError(`generate: attention_mask has shape ${show(mask.shape)}, expected that of input_ids, ${show(prompt.shape)}`)
+    return { rows, masks: mask.tolist() as number[][] }
   }
   const infer = pad !== null && !eos.includes(pad) && rows.some((row) => row.includes(pad))
-  return rows.map((row) => row.map((id) => (infer && id === pad ? 0 : 1)))
+  return { rows, masks: rows.map((row) => row.map((id) => (infer && id === pad ? 0 : 1))) }
 }
 
 function choose(scores: Float32Array, ids: readonly number[], processors: LogitsProcessor[], random: SampleStream | null): number {

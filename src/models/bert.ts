@@ -170,7 +170,8 @@ class BertLayer extends Module<[x: Tensor, context: Context], Tensor> {
   }
 }
 
-class BertEncoder extends Module<[x: Tensor, context: Context, states?: Tensor[]], Tensor> {
+/** Gives the output of every layer, or of the last alone. */
+class BertEncoder extends Module<[x: Tensor, context: Context, all: boolean], Tensor[]> {
   layer: ModuleList<BertLayer>
 
   constructor(config: BertConfig) {
@@ -178,12 +179,13 @@ class BertEncoder extends Module<[x: Tensor, context: Context, states?: Tensor[]
     this.layer = new ModuleList(Array.from({ length: config.num_hidden_layers }, () => new BertLayer(config)))
   }
 
-  forward(x: Tensor, context: Context, states?: Tensor[]): Tensor {
+  forward(x: Tensor, context: Context, all: boolean): Tensor[] {
+    const states: Tensor[] = []
     for (const layer of this.layer) {
       x = layer(x, context)
-      states?.push(x)
+      if (all) states.push(x)
     }
-    return x
+    return all ? states : [x]
   }
 }
 
@@ -248,9 +250,10 @@ export class BertModel extends PreTrainedModel<BertConfig, [inputs: BertInputs],
     const mask = of('attention_mask')
     const padded = mask !== null && mask.ne(1).any().item() === 1
     const x = this.embeddings(ids, of('token_type_ids'), of('position_ids'), inputs.inputs_embeds ?? null)
-    const hidden_states = inputs.output_hidden_states ? [x] : undefined
     const context = { key_padding_mask: padded ? mask.to('bool') : null, is_causal: this.config.is_decoder }
-    const last_hidden_state = this.encoder(x, context, hidden_states) // (B,T,H)
+    const states = this.encoder(x, context, inputs.output_hidden_states ?? false)
+    const last_hidden_state = states.at(-1) ?? x // (B,T,H)
+    const hidden_states = inputs.output_hidden_states ? [x, ...states] : undefined
     const pooler_output = this.pooler?.(last_hidden_state)
     return { last_hidden_state, ...(pooler_output && { pooler_output }), ...(hidden_states && { hidden_states }) }
   }
@@ -283,7 +286,7 @@ class BertLMPredictionHead extends Module<[x: Tensor], Tensor> {
     super()
     this.transform = new BertPredictionHeadTransform(config)
     this.decoder = new Linear(config.hidden_size, config.vocab_size, false)
-    if (config.tie_word_embeddings) this.decoder.weight = words.weight
+    if (config.tie_word_embeddings) this.decoder.tie(words.weight)
     this.bias = Parameter.lazy([config.vocab_size], (t) => void init.zeros_(t))
     this.decoder.bias = this.bias
   }

@@ -73,5 +73,6 @@ export function ropeParameters(config: PreTrainedConfig): RopeParameters {
   const rope_type = given.rope_type ?? given.type ?? 'default'
   if (typeof rope_theta !== 'number' || typeof rope_type !== 'string')
     throw new RushlightError(`config: rope_theta must be a number and rope_type a string, found ${JSON.stringify(given)}`)
-  return { ...given, rope_theta, rope_type } as RopeParameters
+  const { type: _, ...rest } = given
+  return { ...rest, rope_theta, rope_type } as RopeParameters
 }

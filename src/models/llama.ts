@@ -202,9 +202,9 @@ export class LlamaModel extends PreTrainedModel<LlamaConfig, [inputs: LlamaInput
     return { cos, sin, key_padding_mask: padded ? mask.to('bool') : null, cache }
   }
 
-  override dispose(): void {
+  protected override release(): void {
     this.rotary.dispose()
-    super.dispose()
+    super.release()
   }
 }
 
@@ -220,6 +220,7 @@ export interface LlamaCausalInputs extends LlamaInputs {
 export class LlamaForCausalLM extends PreTrainedModel<LlamaConfig, [inputs: LlamaCausalInputs], CausalLMOutput> {
   static override readonly config_class = LlamaConfig
   static override readonly base_model_prefix: string = 'model'
+  static override readonly supports_cache: boolean = true
 
   model: LlamaModel
   lm_head: Linear
@@ -228,7 +229,7 @@ export class LlamaForCausalLM extends PreTrainedModel<LlamaConfig, [inputs: Llam
     super(given)
     this.model = new LlamaModel(this.config)
     this.lm_head = new Linear(this.config.hidden_size, this.config.vocab_size, false)
-    if (this.config.tie_word_embeddings) this.lm_head.weight = this.model.embed_tokens.weight
+    if (this.config.tie_word_embeddings) this.lm_head.tie(this.model.embed_tokens.weight)
     this.initialize()
   }
 

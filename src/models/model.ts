@@ -22,6 +22,7 @@ export interface ModelClass<M extends PreTrainedModel = PreTrainedModel> {
   readonly base_model_prefix: string
   readonly rename: readonly Rename[]
   readonly ignore_unexpected: readonly RegExp[]
+  readonly supports_cache: boolean
 }
 
 /** A legacy spelling in checkpoints, `from` as they have it. */
@@ -47,6 +48,9 @@ export abstract class PreTrainedModel<
   static readonly rename: readonly Rename[] = []
   /** Weights in checkpoints that this class does without. */
   static readonly ignore_unexpected: readonly RegExp[] = []
+
+  /** Whether forward takes past_key_values and logits_to_keep, which generate() saves work with. */
+  static readonly supports_cache: boolean = false
 
   readonly config: C
 

@@ -31,6 +31,12 @@ export class Linear extends Module<[input: Tensor], Tensor> {
     this.bias = withBias ? Parameter.lazy([out_features], withinFan(in_features)) : null
   }
 
+  /** Takes over another module's weight, such as that of the embedding: one Parameter under two names. */
+  tie(weight: Parameter): void {
+    this.weight.dispose()
+    this.weight = weight
+  }
+
   forward(input: Tensor): Tensor {
     return F.linear(input, this.weight, this.bias)
   }

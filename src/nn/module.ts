@@ -1,4 +1,5 @@
 // Module: a callable tree of parameters. A module's path in the tree is its weights' name in the checkpoint.
+import '../ops/index.ts' // gives Tensor its methods
 import { isGradRequested, is_grad_enabled, no_grad } from '../tensor/autograd.ts'
 import { type DType, dtypeOf, isFloating } from '../tensor/dtype.ts'
 import { tidy } from '../tensor/scope.ts'
@@ -188,7 +189,7 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
   }
 
   /** Calls `fn` on each module, children first. Returns it. */
-  apply(fn: (module: Module) => void): this {
+  override apply(fn: (module: Module) => void): this {
     for (const [, child] of this.named_children()) child.apply(fn)
     fn(this)
     return this
@@ -196,7 +197,12 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
 
   /** Gives the memory of every parameter and buffer back. The module cannot be used afterwards. */
   dispose(): void {
-    for (const module of this.modules()) for (const [, tensor] of module.ownTensors()) tensor.dispose()
+    for (const module of this.modules()) module.release()
+  }
+
+  /** @internal Frees what this module alone holds. */
+  protected release(): void {
+    for (const [, tensor] of this.ownTensors()) tensor.dispose()
   }
 
   [Symbol.dispose](): void {
