@@ -4,7 +4,9 @@
 // Products run on one micro-kernel, 4 rows by 8 columns: its left operand is read element by element (splats), its right
 // one in panels of 8 columns, [depth][8]. "Transposed" packing puts 8 rows of K side by side, so that depth is the head's
 // dimensions; "row" packing keeps rows and cuts their dimensions into panels, so that depth is the keys.
-import { expFlushed, fma, hmax, hsum, log, tanh } from './simd'
+import { philox } from './philox'
+import { logOf } from './rows'
+import { expFlushed, fma, hmax, hsum, tanh } from './simd'
 
 /** Bytes of a row of scores in scratch: 64 keys. A constant, so that the micro-kernel's addresses are immediate. */
 const SCORE_ROW: usize = 256
@@ -70,6 +72,14 @@ class Attention {
   keys: i32
   /** Keys of a split. */
   split: i32
+  /** Dropout of weights: those whose word is below the threshold go, the others are multiplied by keptScale. None where it is 0. */
+  threshold: u32
+  seedLow: u32
+  seedHigh: u32
+  /** Counter of the first block of 16 words; each row of weights has ceil(S / 16). */
+  offsetLow: u32
+  offsetHigh: u32
+  keptScale: f32
   scale: f32
   /** Scores become cap × tanh(score / cap); 0 for none. */
   softcap: f32
@@ -378,11 +388,37 @@ function softmaxStep(s: usize, from: i32, to: i32, state: usize): f32 {
   return keep
 }
 
+/**
+ * What dropout multiplies the weights of a row by, for keys [k0 + from, k0 + to) (multiples of 8), at `factors`. The same row and
+ * keys give the same factors, in backward too. 64 bytes behind the row are used for words.
+ */
+function dropoutFactors(p: Attention, factors: usize, row: i32, k0: i32, from: i32, to: i32): void {
+  const first = (((<u64>p.offsetHigh) << 32) | p.offsetLow) + <u64>row * ((p.S + 15) >> 4)
+  const words = factors + SCORE_ROW
+  const threshold = i32x4.splat(p.threshold)
+  const kept = f32x4.splat(p.keptScale)
+  for (let j = from; j < to; j += 8) {
+    const key = k0 + j
+    const block = first + (key >> 4)
+    if (j === from || (key & 15) === 0) philox(words, p.seedLow, p.seedHigh, <u32>block, <u32>(block >> 32))
+    const word = words + ((<usize>(key & 15)) << 2)
+    const to = factors + ((<usize>j) << 2)
+    v128.store(to, v128.and(kept, i32x4.ge_u(v128.load(word), threshold)))
+    v128.store(to, v128.and(kept, i32x4.ge_u(v128.load(word, 16), threshold)), 16)
+  }
+}
+
+/** s[from..to) ∘ factors. */
+function multiplyRow(s: usize, factors: usize, from: i32, to: i32): void {
+  for (let i = (<usize>from) << 2; i < (<usize>to) << 2; i += 16)
+    v128.store(s + i, v128.mul<f32>(v128.load(s + i), v128.load(factors + i)))
+}
+
 /** Logarithm of the sum of exponentials from (maximum, sum). */
 // @ts-ignore: decorator
 @inline
 function logSumExp(most: f32, sum: f32): f32 {
-  return sum === 0 ? Infinity : most + f32x4.extract_lane(log(f32x4.splat(sum)), 0)
+  return sum === 0 ? Infinity : most + logOf(sum)
 }
 
 /** dst[n] = src[n] × factor. */
@@ -410,6 +446,7 @@ export function attention_f32(p: Attention, scratch: usize, begin: i32, end: i32
   const s = at(state, rows, 2) // [4][64]
   const paddingAt = s + 4 * SCORE_ROW
   const keep = paddingAt + SCORE_ROW
+  const factors = keep + 16
   const blocks = (T + rows - 1) / rows
 
   for (let unit = begin; unit < end; unit++) {
@@ -445,6 +482,10 @@ export function attention_f32(p: Attention, scratch: usize, begin: i32, end: i32
           const row = s + <usize>i * SCORE_ROW
           finishScores(p, row, b, h, t0 + r + i, k0, from, to, padding, 0)
           store<f32>(keep + ((<usize>i) << 2), softmaxStep(row, from, to, at(state, r + i, 2)))
+          if (p.threshold !== 0) {
+            dropoutFactors(p, factors, head * T + t0 + r + i, k0, from, to)
+            multiplyRow(row, factors, from, to)
+          }
         }
         gather(at(out, r, D8), s, vr, count8, from, to, D, keep)
       }
@@ -612,7 +653,7 @@ export function attention_combine_f32(p: Attention, scratch: usize, begin: i32, 
 
 /**
  * Weights and gradients of the scores of a panel of 4 rows with keys [from, to) of a block: s = P, ds = P ∘ (dO Vᵀ - delta).
- * `rowState` holds (lse, delta) of each row; `slope` is scratch for one row.
+ * `rowState` holds (lse, delta) of each row; `spare` has room for two rows and 64 bytes.
  */
 function panelGradients(
   p: Attention,
@@ -623,7 +664,7 @@ function panelGradients(
   kt: usize,
   vt: usize,
   rowState: usize,
-  slope: usize,
+  spare: usize,
   b: i32,
   h: i32,
   t: i32,
@@ -646,7 +687,12 @@ function panelGradients(
       memory.fill(gradient + ((<usize>from) << 2), 0, bytes)
       continue
     }
-    finishScores(p, row, b, h, t + i, k0, from, to, padding, slope)
+    finishScores(p, row, b, h, t + i, k0, from, to, padding, spare)
+    const factors = spare + SCORE_ROW
+    if (p.threshold !== 0) {
+      dropoutFactors(p, factors, (b * p.Hq + h) * p.T + t + i, k0, from, to)
+      multiplyRow(gradient, factors, from, to)
+    }
     const lse = v128.load32_splat(at(rowState, i, 2))
     const delta = v128.load32_splat(at(rowState, i, 2), 4)
     for (let j = from; j < to; j += 8) {
@@ -664,11 +710,8 @@ function panelGradients(
         gradient + ((<usize>from) << 2),
         (<usize>(min(to, p.S - k0) - from)) << 2,
       )
-    if (p.softcap !== 0)
-      for (let j = from; j < to; j += 4) {
-        const at = (<usize>j) << 2
-        v128.store(gradient + at, v128.mul<f32>(v128.load(gradient + at), v128.load(slope + at)))
-      }
+    if (p.softcap !== 0) multiplyRow(gradient, spare, from, to)
+    if (p.threshold !== 0) multiplyRow(row, factors, from, to)
   }
 }
 
@@ -699,8 +742,8 @@ export function attention_dq_f32(p: Attention, scratch: usize, begin: i32, end: 
   const rowState = at(kr, keys, D8) // [rows][2]
   const s = at(rowState, rows, 2)
   const ds = s + 4 * SCORE_ROW
-  const slope = ds + 4 * SCORE_ROW
-  const paddingAt = slope + SCORE_ROW
+  const spare = ds + 4 * SCORE_ROW
+  const paddingAt = spare + 2 * SCORE_ROW + 64
   const blocks = (T + rows - 1) / rows
 
   for (let unit = begin; unit < end; unit++) {
@@ -746,7 +789,7 @@ export function attention_dq_f32(p: Attention, scratch: usize, begin: i32, end: 
           kt,
           vt,
           at(rowState, r, 2),
-          slope,
+          spare,
           b,
           h,
           t0 + r,
@@ -784,8 +827,8 @@ export function attention_dkv_f32(p: Attention, scratch: usize, begin: i32, end:
   const rowState = at(gr, rows, D8)
   const s = at(rowState, rows, 2) // [rows][64]
   const ds = s + <usize>rows * SCORE_ROW
-  const slope = ds + <usize>rows * SCORE_ROW
-  const paddingAt = slope + SCORE_ROW
+  const spare = ds + <usize>rows * SCORE_ROW
+  const paddingAt = spare + 2 * SCORE_ROW + 64
   const blocks = (S + keys - 1) / keys
 
   for (let unit = begin; unit < end; unit++) {
@@ -832,7 +875,7 @@ export function attention_dkv_f32(p: Attention, scratch: usize, begin: i32, end:
             kt,
             vt,
             at(rowState, r, 2),
-            slope,
+            spare,
             b,
             h,
             t0 + r,

@@ -2,6 +2,7 @@
 // or to `functional` (those that are functions only).
 import { setArithmetic } from '../tensor/autograd.ts'
 import { Tensor } from '../tensor/tensor.ts'
+import * as attentionOps from './attention.ts'
 import * as binaryOps from './binary.ts'
 import * as bracketOps from './brackets.ts'
 import * as castingOps from './casting.ts'
@@ -13,15 +14,19 @@ import { full } from './creation.ts'
 import { cast } from './elementwise.ts'
 import { embedding } from './embedding.ts'
 import * as indexingOps from './indexing.ts'
+import * as lossOps from './loss.ts'
 import * as maskOps from './masks.ts'
 import * as matmulOps from './matmul.ts'
 import * as movementOps from './movement.ts'
+import * as normOps from './norm.ts'
 import type { Methods, OpDescription } from './op.ts'
 import * as poolOps from './pool.ts'
 import * as randomOps from './random.ts'
 import * as reduceOps from './reduce.ts'
+import * as ropeOps from './rope.ts'
 import * as samplingOps from './sampling.ts'
 import * as scanOps from './scan.ts'
+import * as softmaxOps from './softmax.ts'
 import * as sortOps from './sort.ts'
 import { allclose, equal } from './truth.ts'
 import * as unaryOps from './unary.ts'
@@ -33,6 +38,7 @@ const { einsum, linear, ...matmul } = matmulOps
 const { one_hot, ...masks } = maskOps
 const { dropout, ...sampling } = samplingOps
 const { where, ...compare } = compareOps
+const { softmin, ...softmax } = softmaxOps
 
 const methods = {
   ...binaryOps,
@@ -48,14 +54,20 @@ const methods = {
   ...reduceOps,
   ...sampling,
   ...scanOps,
+  ...softmax,
   ...sortOps,
   ...unaryOps,
 }
 const functional = {
+  ...attentionOps,
   ...convOps,
+  ...lossOps,
+  ...normOps,
   ...poolOps,
+  ...ropeOps,
   dropout,
   embedding,
+  softmin,
   where,
   one_hot,
   einsum,
