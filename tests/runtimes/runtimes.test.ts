@@ -1,5 +1,5 @@
 // Node, Deno and Bun do the same: the demo's core in each, against PyTorch's figures.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { findRuntimes, runIn } from './runtimes.mjs'
@@ -22,8 +22,11 @@ if (missing.length > 0) console.log(`SKIP ${missing.join(', ')}: not installed. 
 
 const outcomes = new Map<string, Outcome>()
 
+const built = existsSync('dist/index.js')
+if (!built) console.log('SKIP all runtimes: dist/ is not built. Hint: npm run build')
+
 for (const runtime of found)
-  test(`${runtime.name} loads, generates and trains as PyTorch does, and ends`, async () => {
+  (built ? test : test.skip)(`${runtime.name} loads, generates and trains as PyTorch does, and ends`, async () => {
     const { ok, why, stdout, stderr } = await runIn(runtime, 'tests/runtimes/core.mjs')
     assert.ok(ok, `${why}\n${stdout}${stderr}`)
     const outcome: Outcome = JSON.parse(stdout)
