@@ -1,6 +1,7 @@
 // Makes tokenizer.json and tokenizer_config.json of this example: byte-level BPE of 2,048 tokens, learnt from the corpus.
 //   npm run build && node examples/train-shakespeare/train-tokenizer.mjs
 import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { BpeTrainer, PreTrainedTokenizer } from 'rushlight'
 
@@ -18,4 +19,4 @@ const tokenizer = new PreTrainedTokenizer(trainer.train_from_iterator([text]), {
 })
 const ids = tokenizer.encode(text)
 console.log(`${tokenizer.vocab_size} tokens, ${(text.length / ids.length).toFixed(2)} characters a token`)
-await tokenizer.save_pretrained(new URL('.', import.meta.url).pathname)
+await tokenizer.save_pretrained(fileURLToPath(new URL('.', import.meta.url)))
