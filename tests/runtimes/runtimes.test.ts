@@ -24,9 +24,10 @@ const outcomes = new Map<string, Outcome>()
 
 const built = existsSync('dist/index.js')
 if (!built) console.log('SKIP all runtimes: dist/ is not built. Hint: npm run build')
+const check = built ? test : test.skip
 
 for (const runtime of found)
-  (built ? test : test.skip)(`${runtime.name} loads, generates and trains as PyTorch does, and ends`, async () => {
+  check(`${runtime.name} loads, generates and trains as PyTorch does, and ends`, async () => {
     const { ok, why, stdout, stderr } = await runIn(runtime, 'tests/runtimes/core.mjs')
     assert.ok(ok, `${why}\n${stdout}${stderr}`)
     const outcome: Outcome = JSON.parse(stdout)
@@ -43,7 +44,7 @@ for (const runtime of found)
     assert.is(outcome.total, outcome.expected, 'sum of a product on two threads')
   })
 
-test('all runtimes give the same losses', () => {
+check('all runtimes give the same losses', () => {
   const [first, ...others] = outcomes.values()
   for (const other of others)
     other.losses.forEach((loss, step) => {
