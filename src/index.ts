@@ -1,4 +1,5 @@
 // The public API.
+import './ops/index.ts' // gives Tensor its methods
 export { GenerationConfig } from './generation/config.ts'
 export { type GenerateOptions, generate } from './generation/generate.ts'
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './generation/streamers.ts'
