@@ -74,28 +74,43 @@ export function im2col_f32(x: usize, col: usize, window: usize, scratch: usize, 
   }
 }
 
+/** Adds factor × a plane of outputs, seen from one tap, to the elements of a plane that the tap looks at. */
+function fold(from: usize, plane: usize, window: usize, tap: i32, factor: f32): void {
+  const r = right(window, tap)
+  const first = firstColumn(window, r)
+  const count = lastColumn(window, r) - first
+  from += (<usize>first) << 2
+  let h = down(window, tap)
+  for (let oh = 0; oh < outHeight(window); oh++, h += strideHeight(window), from += (<usize>outWidth(window)) << 2) {
+    if (<u32>h >= <u32>height(window)) continue
+    const to = plane + ((<usize>h * width(window) + <usize>(first * strideWidth(window) + r)) << 2)
+    axpy(from, 1, to, strideWidth(window), factor, count)
+  }
+}
+
 /** The reverse: each element of x (C,H,W) becomes the sum of its taps in col. Parallel over channels. */
 export function col2im_f32(col: usize, x: usize, window: usize, scratch: usize, begin: i32, end: i32): void {
   const taps = kernelHeight(window) * kernelWidth(window)
-  const plane = height(window) * width(window)
+  const size = (<usize>height(window) * width(window)) << 2
+  const outSize = (<usize>outHeight(window) * outWidth(window)) << 2
   for (let c = begin; c < end; c++) {
-    const to = x + ((<usize>c * plane) << 2)
-    memory.fill(to, 0, (<usize>plane) << 2)
-    for (let tap = 0; tap < taps; tap++) {
-      const r = right(window, tap)
-      const first = firstColumn(window, r)
-      const count = lastColumn(window, r) - first
-      let from = col + (((<usize>c * taps + tap) * outHeight(window) * outWidth(window) + first) << 2)
-      let h = down(window, tap)
-      for (let oh = 0; oh < outHeight(window); oh++, h += strideHeight(window), from += (<usize>outWidth(window)) << 2) {
-        if (<u32>h >= <u32>height(window)) continue
-        axpy(from, 1, to + ((<usize>h * width(window) + <usize>(first * strideWidth(window) + r)) << 2), strideWidth(window), 1, count)
-      }
-    }
+    const plane = x + <usize>c * size
+    memory.fill(plane, 0, size)
+    for (let tap = 0; tap < taps; tap++) fold(col + <usize>(c * taps + tap) * outSize, plane, window, tap, 1)
   }
 }
 
 // ---- depthwise: weight (O,1,KH,KW) over x (N,C,H,W), output channel o reads channel o / (O / C) alone
+
+/** A plane of one number. */
+// @ts-ignore: decorator
+@inline
+function fillPlane(plane: usize, value: f32, size: i32): void {
+  const four = f32x4.splat(value)
+  const stop = plane + ((<usize>size) << 2)
+  for (; plane + 16 <= stop; plane += 16) v128.store(plane, four)
+  for (; plane < stop; plane += 4) store<f32>(plane, value)
+}
 
 /** out (N,O,OH,OW), `bias` may be 0. Parallel over planes of out. */
 export function depthwise_f32(
@@ -103,12 +118,12 @@ export function depthwise_f32(
   end: i32,
 ): void {
   const taps = kernelHeight(window) * kernelWidth(window)
-  const outPlane = outHeight(window) * outWidth(window)
+  const outSize = outHeight(window) * outWidth(window)
+  const stride = strideWidth(window)
   for (let plane = begin; plane < end; plane++) {
     const o = plane % O
-    const to = out + ((<usize>plane * outPlane) << 2)
-    const start = bias ? load<f32>(bias + ((<usize>o) << 2)) : 0
-    for (let i = 0; i < outPlane; i++) store<f32>(to + ((<usize>i) << 2), start)
+    const to = out + ((<usize>plane * outSize) << 2)
+    fillPlane(to, bias ? load<f32>(bias + ((<usize>o) << 2)) : 0, outSize)
     const from = x + ((<usize>(plane / O * C + o / (O / C)) * height(window) * width(window)) << 2)
     for (let tap = 0; tap < taps; tap++) {
       const factor = load<f32>(weight + ((<usize>(o * taps + tap)) << 2))
@@ -118,8 +133,8 @@ export function depthwise_f32(
       let h = down(window, tap)
       for (let oh = 0; oh < outHeight(window); oh++, h += strideHeight(window)) {
         if (<u32>h >= <u32>height(window)) continue
-        const at = from + ((<usize>h * width(window) + <usize>(first * strideWidth(window) + r)) << 2)
-        axpy(at, strideWidth(window), to + ((<usize>oh * outWidth(window) + first) << 2), 1, factor, count)
+        const at = from + ((<usize>h * width(window) + <usize>(first * stride + r)) << 2)
+        axpy(at, stride, to + ((<usize>oh * outWidth(window) + first) << 2), 1, factor, count)
       }
     }
   }
@@ -131,24 +146,15 @@ export function depthwise_input_f32(
 ): void {
   const taps = kernelHeight(window) * kernelWidth(window)
   const each = O / C
-  const size = height(window) * width(window)
-  for (let plane = begin; plane < end; plane++) {
-    const c = plane % C
-    const to = x + ((<usize>plane * size) << 2)
-    memory.fill(to, 0, (<usize>size) << 2)
+  const size = (<usize>height(window) * width(window)) << 2
+  const outSize = (<usize>outHeight(window) * outWidth(window)) << 2
+  for (let at = begin; at < end; at++) {
+    const plane = x + <usize>at * size
+    memory.fill(plane, 0, size)
     for (let i = 0; i < each * taps; i++) {
-      const o = c * each + i / taps
-      const tap = i % taps
-      const factor = load<f32>(weight + ((<usize>(o * taps + tap)) << 2))
-      const r = right(window, tap)
-      const first = firstColumn(window, r)
-      const count = lastColumn(window, r) - first
-      let from = grad + (((<usize>(plane / C * O + o) * outHeight(window)) * outWidth(window) + first) << 2)
-      let h = down(window, tap)
-      for (let oh = 0; oh < outHeight(window); oh++, h += strideHeight(window), from += (<usize>outWidth(window)) << 2) {
-        if (<u32>h >= <u32>height(window)) continue
-        axpy(from, 1, to + ((<usize>h * width(window) + <usize>(first * strideWidth(window) + r)) << 2), strideWidth(window), factor, count)
-      }
+      const o = (at % C) * each + i / taps
+      const factor = load<f32>(weight + ((<usize>(o * taps + i % taps)) << 2))
+      fold(grad + <usize>(at / C * O + o) * outSize, plane, window, i % taps, factor)
     }
   }
 }
@@ -187,13 +193,8 @@ export function depthwise_weight_f32(
 
 /** Planes (N,O,size) filled with their channel's number. Parallel over planes. */
 export function fill_planes_f32(bias: usize, out: usize, O: i32, size: i32, scratch: usize, begin: i32, end: i32): void {
-  for (let plane = begin; plane < end; plane++) {
-    const value = v128.load32_splat(bias + ((<usize>(plane % O)) << 2))
-    let at = out + ((<usize>plane * size) << 2)
-    const stop = at + ((<usize>size) << 2)
-    for (; at + 16 <= stop; at += 16) v128.store(at, value)
-    for (; at < stop; at += 4) v128.store32_lane(at, value, 0)
-  }
+  for (let plane = begin; plane < end; plane++)
+    fillPlane(out + ((<usize>plane * size) << 2), load<f32>(bias + ((<usize>(plane % O)) << 2)), size)
 }
 
 /** Sums of planes over images, its gradient: out[o] of grad (N,O,size). Parallel over o. */

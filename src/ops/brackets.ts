@@ -119,8 +119,8 @@ function readIndices(
       const part = shape.slice(from, from + given.ndim)
       if (show(part) !== show(given.shape))
         throw new ShapeError(`index: a mask of shape ${show(given.shape)} does not fit ${show(part)}`)
-      const places = nonzero(given, true) as Tensor[]
-      for (const index of places) lists.push({ dim: dim++, index })
+      const places = nonzero(given)
+      part.forEach((_, d) => void lists.push({ dim: dim++, index: places.select(1, d) }))
       from += given.ndim
     } else {
       if (given instanceof Tensor && given.dtype !== 'int64' && given.dtype !== 'int32')
@@ -209,8 +209,11 @@ function indexReference(input: Nd, indices: (PlainIndex | Nd)[]): Nd {
       const kept = all.slice(start, end).filter((_, k) => k % (step ?? 1) === 0)
       keep(kept[0] ?? 0, kept.length, step ?? 1)
     } else if (i instanceof Nd && i.dtype === 'bool') {
-      const found = nonzero.def.ref(...([i, true] as never[])) as Nd[]
-      for (const list of found) lists.push({ list, stride: strides[d], size: input.shape[d++], at: plain.length })
+      const found = nonzero.def.ref(...([i] as never[])) as Nd
+      for (let k = 0; k < i.shape.length; k++) {
+        const list = found.strided([found.shape[0]], [i.shape.length], k)
+        lists.push({ list, stride: strides[d], size: input.shape[d++], at: plain.length })
+      }
     } else {
       const list = i instanceof Nd ? i : Nd.of([i.length], (k) => i[k], 'int64')
       lists.push({ list, stride: strides[d], size: input.shape[d++], at: plain.length })

@@ -1,5 +1,5 @@
 // Masks and classes: nonzero, masked_select, one_hot.
-import { broadcastShapes, contiguousStrides, type Shape } from '../tensor/shape.ts'
+import { broadcastShapes, contiguousStrides } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { DTypeError, RushlightError } from '../util/errors.ts'
 import { launch } from '../wasm/index.ts'
@@ -8,50 +8,40 @@ import { addRows, checkIndex, flatNonzero, prepareIndex, selectRows, summable, z
 import { compose, defineOp } from './op.ts'
 import { Nd } from './reference.ts'
 
-/** Coordinates of what is not zero: (count, dimensions), int64; a list of one vector a dimension with `as_tuple`. */
+/** Coordinates of what is not zero: (count, dimensions), int64. */
 export const nonzero = defineOp({
   name: 'nonzero',
   params: ['input', 'as_tuple'],
   differentiable: false,
-  forward(_, input: Tensor, as_tuple: boolean = false): Tensor | Tensor[] {
-    const at = flatNonzero(input)
-    const { shape } = input
-    if (as_tuple) return shape.map((_size, d) => coordinates(at, shape, [d]).reshape([at.numel()]))
-    return coordinates(
-      at,
-      shape,
-      shape.map((_size, d) => d),
-    )
+  forward(_, input: Tensor, as_tuple: boolean = false): Tensor {
+    if (as_tuple) throw new RushlightError('nonzero: as_tuple: true is not supported. Hint: nonzero().unbind(1)')
+    const positions = flatNonzero(input)
+    const out = Tensor.empty([positions.numel(), input.ndim], 'int64', 'nonzero')
+    const strides = contiguousStrides(input.shape)
+    input.shape.forEach((size, d) => {
+      const column = out.ptr + 8 * d
+      launch('unravel_i64', [positions.ptr, column, strides[d], size, input.ndim], positions.numel(), 1 << 14)
+    })
+    return out
   },
-  ref(input: Nd, as_tuple: boolean = false) {
+  ref(input: Nd) {
     const found = [...input.data.keys()].filter((i) => input.data[i] !== 0)
     const strides = contiguousStrides(input.shape)
-    const coordinate = (i: number, d: number) => Math.floor(i / strides[d]) % input.shape[d]
-    if (as_tuple) return input.shape.map((_, d) => Nd.of([found.length], (i) => coordinate(found[i], d), 'int64'))
     const rank = input.shape.length
+    const coordinate = (i: number, d: number) => Math.floor(i / strides[d]) % input.shape[d]
     return Nd.of([found.length, rank], (i) => coordinate(found[Math.floor(i / rank)], i % rank), 'int64')
   },
   samples: (s) => [
     [s.mask(3, 5)],
     [s.randint(-1, 2, [2, 3, 4])],
     [s.randint(0, 2, [5000], 'uint8').map((x) => x, 'float32')],
-    [s.mask(70, 130), true],
+    [s.mask(70, 130)],
     [s.mask(0, 3)],
     [Nd.of([], () => 1)],
     [Nd.of([4], () => 0)],
   ],
+  errors: (s) => [[[s.mask(3), true], /nonzero: as_tuple: true is not supported. Hint: nonzero\(\).unbind\(1\)/]],
 })
-
-/** Coordinates of flat positions along some dimensions: (count, dimensions). */
-function coordinates(at: Tensor, shape: Shape, dims: number[]): Tensor {
-  const out = Tensor.empty([at.numel(), dims.length], 'int64', 'nonzero')
-  const strides = contiguousStrides(shape)
-  dims.forEach(
-    (d, i) =>
-      void launch('unravel_i64', [at.ptr, out.ptr + 8 * i, strides[d], shape[d], dims.length], at.numel(), 1 << 14),
-  )
-  return out
-}
 
 /** The elements at flat int32 positions, as one dimension. */
 const takeFlat = defineOp({

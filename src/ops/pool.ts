@@ -3,7 +3,7 @@ import { isFloating } from '../tensor/dtype.ts'
 import { numelOf, type Shape, show } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { DTypeError, RushlightError, ShapeError } from '../util/errors.ts'
-import { launch } from '../wasm/index.ts'
+import { type KernelArgs, type KernelName, launch } from '../wasm/index.ts'
 import { asContiguous } from './copying.ts'
 import { cast } from './elementwise.ts'
 import { compose, defineOp } from './op.ts'
@@ -50,8 +50,69 @@ function floating(op: string, input: Tensor): Tensor {
   return asContiguous(cast(input, 'float32'))
 }
 
-const rowsOf = (shape: Shape, rank: number) => numelOf(shape.slice(0, -rank))
-const rowCount = (w: Windows) => (w.out.length === 1 ? 1 : w.out[0])
+const planesOf = (shape: Shape, rank: number) => numelOf(shape.slice(0, -rank))
+
+/** Calls a kernel that goes over the rows of the output. */
+function overRows<K extends KernelName>(
+  kernel: K,
+  args: (windows: number) => KernelArgs[K],
+  planes: number,
+  w: Windows,
+): void {
+  const rows = planes * (w.out.length === 1 ? 1 : w.out[0])
+  const grain = Math.ceil(GRAIN / (w.out[w.out.length - 1] * numelOf(w.kernel)))
+  withWindows(w, (windows) => void launch(kernel, args(windows), rows, grain))
+}
+
+/** Calls a kernel that goes over the planes of the input. */
+function overPlanes<K extends KernelName>(
+  kernel: K,
+  args: (windows: number) => KernelArgs[K],
+  planes: number,
+  w: Windows,
+): void {
+  withWindows(w, (windows) => void launch(kernel, args(windows), planes, Math.ceil(GRAIN / numelOf(w.size))))
+}
+
+/** The largest of each window, and where in its plane it is (int32). */
+function largest(op: string, input: Tensor, w: Windows): { values: Tensor; places: Tensor } {
+  const rank = w.size.length
+  const x = floating(op, input)
+  const out = Tensor.empty([...input.shape.slice(0, -rank), ...w.out], 'float32', op)
+  const places = Tensor.empty(out.shape, 'int32', op)
+  overRows('max_pool_f32', (windows) => [x.ptr, out.ptr, places.ptr, windows], planesOf(input.shape, rank), w)
+  return { values: cast(out, input.dtype), places }
+}
+
+function largestGradient(op: string, g: Tensor, places: Tensor, shape: Shape, w: Windows): Tensor {
+  const grad = floating(op, g)
+  const dx = Tensor.empty(shape, 'float32', `gradient of ${op}`)
+  overPlanes(
+    'max_pool_backward_f32',
+    (windows) => [grad.ptr, places.ptr, dx.ptr, windows],
+    planesOf(shape, w.size.length),
+    w,
+  )
+  return dx
+}
+
+/** [values, places] by definition. */
+function largestReference(input: Nd, w: Windows): [Nd, Nd] {
+  const rank = w.size.length
+  const shape = [...input.shape.slice(0, -rank), ...w.out]
+  const values = Nd.of(shape, () => Number.NEGATIVE_INFINITY)
+  const places = Nd.of(shape, () => 0, 'int64')
+  const [windows, elements] = [numelOf(w.out), numelOf(w.size)]
+  for (let plane = 0; plane < planesOf(input.shape, rank); plane++)
+    eachTap(w, (window, element) => {
+      const value = input.data[plane * elements + element]
+      const to = plane * windows + window
+      if (!(value > values.data[to] || Number.isNaN(value))) return
+      values.data[to] = value
+      places.data[to] = element
+    })
+  return [values, places]
+}
 
 function maxPool(rank: 1 | 2) {
   const name = `max_pool${rank}d`
@@ -67,84 +128,97 @@ function maxPool(rank: 1 | 2) {
       dilation: Sizes = 1,
       ceil_mode: boolean = false,
       return_indices: boolean = false,
-    ): Tensor | Tensor[] {
+    ): Tensor {
+      if (return_indices)
+        throw new RushlightError(`${name}: return_indices: true is not supported. Hint: ${name}_with_indices`)
       const w = poolWindows(name, input.shape, rank, kernel_size, stride, padding, dilation, ceil_mode)
-      const x = floating(name, input)
-      const out = Tensor.empty([...input.shape.slice(0, -rank), ...w.out], 'float32', name)
-      const at = Tensor.empty(out.shape, 'int32', name)
-      const planes = rowsOf(input.shape, rank)
-      const grain = Math.ceil(GRAIN / (w.out[rank - 1] * numelOf(w.kernel)))
-      withWindows(w, (ptr) => void launch('max_pool_f32', [x.ptr, out.ptr, at.ptr, ptr], planes * rowCount(w), grain))
-      const shape = input.shape
-      const values = cast(out, input.dtype)
-      return record(return_indices ? [values, cast(at, 'int64')] : values, [at], ([g], [places]) => {
-        const grad = floating(name, g)
-        const dx = Tensor.empty(shape, 'float32', `gradient of ${name}`)
-        withWindows(
-          w,
-          (ptr) =>
-            void launch(
-              'max_pool_backward_f32',
-              [grad.ptr, places.ptr, dx.ptr, ptr],
-              planes,
-              Math.ceil(GRAIN / numelOf(w.size)),
-            ),
-        )
-        return [dx]
-      })
+      const { values, places } = largest(name, input, w)
+      const { shape } = input
+      return record(values, [places], ([g], [at]) => [largestGradient(name, g, at, shape, w)])
     },
-    ref(
+    ref: (
       input: Nd,
       kernel_size: Sizes,
       stride: Sizes | null = null,
       padding: Sizes = 0,
       dilation: Sizes = 1,
       ceil_mode: boolean = false,
-      return_indices: boolean = false,
-    ) {
-      const w = poolWindows(name, input.shape, rank, kernel_size, stride, padding, dilation, ceil_mode)
-      const shape = [...input.shape.slice(0, -rank), ...w.out]
-      const values = Nd.of(shape, () => Number.NEGATIVE_INFINITY)
-      const places = Nd.of(shape, () => 0, 'int64')
-      const [windows, elements] = [numelOf(w.out), numelOf(w.size)]
-      for (let plane = 0; plane < rowsOf(input.shape, rank); plane++)
-        eachTap(w, (window, element) => {
-          const value = input.data[plane * elements + element]
-          const to = plane * windows + window
-          if (!(value > values.data[to] || Number.isNaN(value))) return
-          values.data[to] = value
-          places.data[to] = element
-        })
-      return return_indices ? [values, places] : values
-    },
+    ) =>
+      largestReference(
+        input,
+        poolWindows(name, input.shape, rank, kernel_size, stride, padding, dilation, ceil_mode),
+      )[0],
     samples: (s) =>
       rank === 1
         ? [
             [s.randn(2, 3, 9), 2],
             [s.randn(3, 10), 3, 2, 1],
             [s.randn(1, 2, 11), 3, 2, 0, 2, true],
-            [s.randn(1, 2, 8), 3, 2, 1, 1, true, true],
+            [s.randn(1, 2, 8), 3, 2, 1, 1, true],
           ]
         : [
             [s.randn(2, 3, 6, 8), 2],
             [s.randn(3, 7, 9), [3, 2], [2, 1], 1],
             [s.randn(1, 2, 11, 10), 3, 2, [1, 0], [2, 1], true],
-            [s.randn(1, 1, 5, 5), 3, 1, 1, 1, false, true],
+            [s.randn(1, 1, 5, 5), 3, 1, 1, 1, false],
             [s.randn(0, 1, 5, 5), 2],
           ],
-    errors: (s) => [
-      [[s.randn(5), 2], new RegExp(`${name}: expected an input`)],
-      [[s.randn(...[1, 1, 1, 1].slice(2 - rank)), 2], new RegExp(`${name}: windows of .* do not fit`)],
-      [[s.randn(...[1, 1, 9, 9].slice(2 - rank)), 2, 1, 2], new RegExp(`${name}: padding 2 is more than half`)],
-      [[s.randn(...[1, 1, 9, 9].slice(2 - rank)), 0], new RegExp(`${name}: kernel_size must be`)],
+    errors: (s) => {
+      const image = (size: number) => s.randn(...[1, 1, size, size].slice(2 - rank))
+      return [
+        [[s.randn(5), 2], new RegExp(`${name}: expected an input`)],
+        [[image(1), 2], new RegExp(`${name}: windows of .* do not fit`)],
+        [[image(9), 2, 1, 2], new RegExp(`${name}: padding 2 is more than half`)],
+        [[image(9), 0], new RegExp(`${name}: kernel_size must be`)],
+        [[image(9), 2, { return_indices: true }], new RegExp(`${name}: return_indices: true is not supported`)],
+      ]
+    },
+  })
+}
+
+function maxPoolWithIndices(rank: 1 | 2) {
+  const name = `max_pool${rank}d_with_indices`
+  return defineOp({
+    name,
+    params: ['input', 'kernel_size', 'stride', 'padding', 'dilation', 'ceil_mode'],
+    forward(
+      record,
+      input: Tensor,
+      kernel_size: Sizes,
+      stride: Sizes | null = null,
+      padding: Sizes = 0,
+      dilation: Sizes = 1,
+      ceil_mode: boolean = false,
+    ): Tensor[] {
+      const w = poolWindows(name, input.shape, rank, kernel_size, stride, padding, dilation, ceil_mode)
+      const { values, places } = largest(name, input, w)
+      const { shape } = input
+      return record([values, cast(places, 'int64')], [places], ([g], [at]) => [largestGradient(name, g, at, shape, w)])
+    },
+    ref: (
+      input: Nd,
+      kernel_size: Sizes,
+      stride: Sizes | null = null,
+      padding: Sizes = 0,
+      dilation: Sizes = 1,
+      ceil_mode: boolean = false,
+    ) =>
+      largestReference(input, poolWindows(name, input.shape, rank, kernel_size, stride, padding, dilation, ceil_mode)),
+    samples: (s) => [
+      [s.randn(...[2, 3, 8, 7].slice(2 - rank)), 3, 2, 1],
+      [s.randn(...[2, 3, 9, 9].slice(2 - rank)), 2, 1, 0, 3],
     ],
   })
 }
 
-/** The largest of each window of (N,C,L), and where it was with `return_indices`. */
+/** The largest of each window of (N,C,L). */
 export const max_pool1d = maxPool(1)
-/** The largest of each window of (N,C,H,W), and where it was (in its plane) with `return_indices`. */
+/** The largest of each window of (N,C,H,W). */
 export const max_pool2d = maxPool(2)
+/** The largest of each window of (N,C,L), and where it is: [values, indices]. */
+export const max_pool1d_with_indices = maxPoolWithIndices(1)
+/** The largest of each window of (N,C,H,W), and where in its plane it is: [values, indices]. */
+export const max_pool2d_with_indices = maxPoolWithIndices(2)
 
 function avgPool(rank: 1 | 2) {
   const name = `avg_pool${rank}d`
@@ -173,24 +247,14 @@ function avgPool(rank: 1 | 2) {
       if (divisor_override === 0) throw new RushlightError(`${name}: divisor_override must not be 0`)
       const x = floating(name, input)
       const out = Tensor.empty([...input.shape.slice(0, -rank), ...w.out], 'float32', name)
-      const planes = rowsOf(input.shape, rank)
-      const mode = [Number(count_include_pad), divisor_override ?? 0] as const
-      const grain = Math.ceil(GRAIN / (w.out[rank - 1] * numelOf(w.kernel)))
-      withWindows(w, (ptr) => void launch('avg_pool_f32', [x.ptr, out.ptr, ptr, ...mode], planes * rowCount(w), grain))
-      const shape = input.shape
+      const planes = planesOf(input.shape, rank)
+      const mode: [number, number] = [Number(count_include_pad), divisor_override ?? 0]
+      overRows('avg_pool_f32', (windows) => [x.ptr, out.ptr, windows, ...mode], planes, w)
+      const { shape } = input
       return record(cast(out, input.dtype), [], ([g]) => {
         const grad = floating(name, g)
         const dx = Tensor.empty(shape, 'float32', `gradient of ${name}`)
-        withWindows(
-          w,
-          (ptr) =>
-            void launch(
-              'avg_pool_backward_f32',
-              [grad.ptr, dx.ptr, ptr, ...mode],
-              planes,
-              Math.ceil(GRAIN / numelOf(w.size)),
-            ),
-        )
+        overPlanes('avg_pool_backward_f32', (windows) => [grad.ptr, dx.ptr, windows, ...mode], planes, w)
         return [dx]
       })
     },
@@ -206,7 +270,7 @@ function avgPool(rank: 1 | 2) {
       const w = poolWindows(name, input.shape, rank, kernel_size, stride, padding, 1, ceil_mode)
       const [windows, elements] = [numelOf(w.out), numelOf(w.size)]
       const out = Nd.of([...input.shape.slice(0, -rank), ...w.out], () => 0)
-      for (let plane = 0; plane < rowsOf(input.shape, rank); plane++)
+      for (let plane = 0; plane < planesOf(input.shape, rank); plane++)
         eachTap(w, (window, element) => {
           out.data[plane * windows + window] += input.data[plane * elements + element]
         })
