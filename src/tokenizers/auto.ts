@@ -68,12 +68,19 @@ export class AutoTokenizer {
     if (trust_remote_code)
       throw unsupported('AutoTokenizer.from_pretrained', 'trust_remote_code', trust_remote_code, [false])
     const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined))
-    const { json, config } = await contentsOf(source, gguf_file)
-    return new PreTrainedTokenizer(json, { ...config, ...given })
+    const { name, json, config } = await contentsOf(source, gguf_file)
+    try {
+      return new PreTrainedTokenizer(json, { ...config, ...given })
+    } catch (cause) {
+      if (cause instanceof RushlightError) throw cause
+      throw new RushlightError(`${name}: the tokenizer is damaged: ${(cause as Error).message}`, { cause })
+    }
   }
 }
 
 interface Contents {
+  /** What errors call it. */
+  name: string
   json: TokenizerJson
   config: TokenizerConfig
 }
@@ -97,7 +104,7 @@ function localDirectory(path: string): Repository {
 async function fromGguf(source: string | Awaited<ReturnType<typeof openFile>>): Promise<Contents> {
   const checkpoint = await openGguf(typeof source === 'string' ? await openFile(source) : source)
   try {
-    return tokenizerFromGguf(checkpoint.metadata, checkpoint.name)
+    return { name: checkpoint.name, ...tokenizerFromGguf(checkpoint.metadata, checkpoint.name) }
   } finally {
     await checkpoint.close()
   }
@@ -119,6 +126,7 @@ async function fromRepository(repository: Repository): Promise<Contents> {
   const added = (await objectIfThere(repository, 'added_tokens.json')) as Record<string, number>
   const template = await chatTemplate(repository)
   return {
+    name: `${repository.name}/tokenizer.json`,
     json: { ...json, added_tokens: [...(json.added_tokens ?? []), ...missingTokens(added, json)] },
     config: template === null ? config : { ...config, chat_template: template },
   }

@@ -188,7 +188,7 @@ class Fields {
 
   numbers(key: string): ArrayLike<number> {
     const value = this.metadata.get(`tokenizer.ggml.${key}`)
-    if (!ArrayBuffer.isView(value) || 'buffer' in value === false) throw this.wrong(key, 'a list of numbers')
+    if (!ArrayBuffer.isView(value)) throw this.wrong(key, 'a list of numbers')
     return value as unknown as ArrayLike<number>
   }
 

@@ -271,7 +271,7 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
   /** The template, around which bos and eos stand where the config asks for them. */
   private template(): Template {
     const { add_bos_token, add_eos_token } = this.config
-    if (add_bos_token === undefined && add_eos_token === undefined) return this.engine.template
+    if (add_bos_token == null && add_eos_token == null) return this.engine.template
     const special = (name: 'bos_token' | 'eos_token', wanted: unknown, type: number): Part[] => {
       const id = this.idOfNamed(name)
       return wanted && id !== null ? [{ ids: [id], type }] : []

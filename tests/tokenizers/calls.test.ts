@@ -266,6 +266,10 @@ test('what cannot be loaded says what was looked for', async () => {
     /broken\/tokenizer\.json: model: expected an object/,
   )
   assert.match(
+    await message(AutoTokenizer.from_pretrained(broken('{"model":{"type":"BPE"}}'))),
+    /broken\/tokenizer\.json: the tokenizer is damaged/,
+  )
+  assert.match(
     await message(AutoTokenizer.from_pretrained(broken('{"model":{"type":"Magic"}}'))),
     /model: "Magic" is not supported\. Supported: "BPE"/,
   )
