@@ -18,7 +18,16 @@ export { one_hot } from '../ops/masks.ts'
 export { linear } from '../ops/matmul.ts'
 export { pad } from '../ops/movement.ts'
 export { layer_norm, rms_norm } from '../ops/norm.ts'
-export { adaptive_avg_pool1d, adaptive_avg_pool2d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d } from '../ops/pool.ts'
+export {
+  adaptive_avg_pool1d,
+  adaptive_avg_pool2d,
+  avg_pool1d,
+  avg_pool2d,
+  max_pool1d,
+  max_pool1d_with_indices,
+  max_pool2d,
+  max_pool2d_with_indices,
+} from '../ops/pool.ts'
 export { dropout } from '../ops/sampling.ts'
 export { log_softmax, softmax, softmin } from '../ops/softmax.ts'
 export {

@@ -14,8 +14,6 @@ import { compose } from './op.ts'
 import { wordsOf } from './philox.ts'
 import type { Nd } from './reference.ts'
 
-export { default_generator, Generator, initial_seed, manual_seed } from './generator.ts'
-
 /** Options of the functions that make random tensors. */
 export interface RandomOptions extends TensorOptions {
   generator?: Randomness

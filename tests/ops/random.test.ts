@@ -3,18 +3,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import '../../src/ops/index.ts'
 import { dropout } from '../../src/ops/sampling.ts'
-import {
-  Generator,
-  initial_seed,
-  manual_seed,
-  normal,
-  rand,
-  randint,
-  randn,
-  randn_like,
-  randomSeed,
-  randperm,
-} from '../../src/ops/random.ts'
+import { Generator, initial_seed, manual_seed } from '../../src/ops/generator.ts'
+import { normal, rand, randint, randn, randn_like, randomSeed, randperm } from '../../src/ops/random.ts'
 import { tidy } from '../../src/tensor/scope.ts'
 import { Tensor } from '../../src/tensor/tensor.ts'
 import { init, memory } from '../../src/runtime.ts'
