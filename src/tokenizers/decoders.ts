@@ -1,7 +1,6 @@
 // Decoders: from tokens back to text, piece by piece. What a piece may still change is held back until the next ones are known.
-import { unsupported } from '../util/errors.ts'
 import { CHAR_TO_BYTE } from './bytes.ts'
-import type { Component } from './format.ts'
+import { type Component, kindOf } from './format.ts'
 import { type PatternJson, patternOf } from './patterns.ts'
 
 /** Decodes one sequence. The text is what all that it gives joins to. */
@@ -70,9 +69,7 @@ const DECODERS: Record<string, (options: Component) => DecoderFactory> = {
 
 /** The maker of a decoder's description. @throws UnsupportedOptionError for a type that there is not */
 export function decoderOf(description: Component): DecoderFactory {
-  const make = Object.hasOwn(DECODERS, description.type) ? DECODERS[description.type] : undefined
-  if (!make) throw unsupported('tokenizer', 'decoder', description.type, Object.keys(DECODERS))
-  return make(description)
+  return kindOf(DECODERS, 'decoder', description.type)(description)
 }
 
 /** Tokens side by side with spaces between: what there is without a decoder. */

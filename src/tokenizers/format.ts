@@ -1,4 +1,5 @@
 // What tokenizer.json and tokenizer_config.json hold, as far as this code looks into them.
+import { unsupported } from '../util/errors.ts'
 
 /** A token beside the model's own: found in the text before anything else is done. */
 export interface AddedToken {
@@ -15,6 +16,12 @@ export interface AddedToken {
 export interface Component {
   type: string
   [option: string]: unknown
+}
+
+/** What makes the components of a type. @throws UnsupportedOptionError for a type that is not in the table */
+export function kindOf<T>(table: Readonly<Record<string, T>>, field: string, type: string): T {
+  if (!Object.hasOwn(table, type)) throw unsupported('tokenizer', field, type, Object.keys(table))
+  return table[type]
 }
 
 /** The contents of a tokenizer.json. */

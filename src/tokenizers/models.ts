@@ -1,8 +1,8 @@
 // Models: from a word of the text to ids.
 import { Unigram, WordPiece } from '@huggingface/tokenizers'
-import { RushlightError, unsupported } from '../util/errors.ts'
+import { RushlightError } from '../util/errors.ts'
 import { BpeModel, byteIds } from './bpe.ts'
-import type { Component } from './format.ts'
+import { type Component, kindOf } from './format.ts'
 
 export interface Model {
   readonly vocab: ReadonlyMap<string, number>
@@ -52,10 +52,7 @@ const MODELS: Record<string, (description: Component) => Model> = {
 
 /** The model of its description. @throws UnsupportedOptionError for a type that there is not */
 export function modelOf(description: Component): Model {
-  const type = description.type ?? impliedType(description)
-  const make = Object.hasOwn(MODELS, type) ? MODELS[type] : undefined
-  if (!make) throw unsupported('tokenizer', 'model', type, Object.keys(MODELS))
-  return make(description)
+  return kindOf(MODELS, 'model', description.type ?? impliedType(description))(description)
 }
 
 /** Old files do not name the type. */

@@ -1,8 +1,7 @@
 // Normalizers: what is done to a text before it is split.
 import { PrecompiledNormalizer } from '@huggingface/tokenizers'
-import { unsupported } from '../util/errors.ts'
 import { byteCharactersOf } from './bytes.ts'
-import type { Component } from './format.ts'
+import { type Component, kindOf } from './format.ts'
 import { type PatternJson, patternOf } from './patterns.ts'
 import { ACCENTS, CONTROLS, IDEOGRAPHS, SPACE } from './unicode.ts'
 
@@ -54,9 +53,7 @@ const NORMALIZERS: Record<string, (options: Component) => Normalizer> = {
 
 /** The function of a normalizer's description. @throws UnsupportedOptionError for a type that there is not */
 export function normalizerOf(description: Component): Normalizer {
-  const make = Object.hasOwn(NORMALIZERS, description.type) ? NORMALIZERS[description.type] : undefined
-  if (!make) throw unsupported('tokenizer', 'normalizer', description.type, Object.keys(NORMALIZERS))
-  return make(description)
+  return kindOf(NORMALIZERS, 'normalizer', description.type)(description)
 }
 
 /** Lower case character by character: a final sigma is one like any other. */

@@ -1,7 +1,6 @@
 // Pre-tokenizers: how a normalized text is cut into the words that the model sees, one by one.
-import { unsupported } from '../util/errors.ts'
 import { byteCharactersOf } from './bytes.ts'
-import type { Component } from './format.ts'
+import { type Component, kindOf } from './format.ts'
 import { GPT2_WORDS, type PatternJson, patternOf, splitterOf } from './patterns.ts'
 import { PUNCTUATION, SPACE } from './unicode.ts'
 
@@ -51,7 +50,5 @@ const PRE_TOKENIZERS: Record<string, (options: Component) => PreTokenizer> = {
 
 /** The function of a pre-tokenizer's description. @throws UnsupportedOptionError for a type that there is not */
 export function preTokenizerOf(description: Component): PreTokenizer {
-  const make = Object.hasOwn(PRE_TOKENIZERS, description.type) ? PRE_TOKENIZERS[description.type] : undefined
-  if (!make) throw unsupported('tokenizer', 'pre_tokenizer', description.type, Object.keys(PRE_TOKENIZERS))
-  return make(description)
+  return kindOf(PRE_TOKENIZERS, 'pre_tokenizer', description.type)(description)
 }

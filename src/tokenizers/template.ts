@@ -1,6 +1,6 @@
 // Post-processors as templates: where special tokens stand around one text or two.
 import { RushlightError, unsupported } from '../util/errors.ts'
-import type { Component } from './format.ts'
+import { type Component, kindOf } from './format.ts'
 
 /** Special tokens, or the first or second text; all with one token type. */
 export type Part = { ids: readonly number[]; type: number } | { text: 'A' | 'B'; type: number }
@@ -59,9 +59,7 @@ function around(
 }
 
 function processorOf(description: Component): Template | null {
-  const make = Object.hasOwn(PROCESSORS, description.type) ? PROCESSORS[description.type] : undefined
-  if (!make) throw unsupported('tokenizer', 'post_processor', description.type, Object.keys(PROCESSORS))
-  return make(description)
+  return kindOf(PROCESSORS, 'post_processor', description.type)(description)
 }
 
 /** The template of a post-processor's description. @throws UnsupportedOptionError for a type that there is not */
