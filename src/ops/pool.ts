@@ -74,28 +74,6 @@ function overPlanes<K extends KernelName>(
   withWindows(w, (windows) => void launch(kernel, args(windows), planes, Math.ceil(GRAIN / numelOf(w.size))))
 }
 
-/** The largest of each window, and where in its plane it is (int32). */
-function largest(op: string, input: Tensor, w: Windows): { values: Tensor; places: Tensor } {
-  const rank = w.size.length
-  const x = floating(op, input)
-  const out = Tensor.empty([...input.shape.slice(0, -rank), ...w.out], 'float32', op)
-  const places = Tensor.empty(out.shape, 'int32', op)
-  overRows('max_pool_f32', (windows) => [x.ptr, out.ptr, places.ptr, windows], planesOf(input.shape, rank), w)
-  return { values: cast(out, input.dtype), places }
-}
-
-function largestGradient(op: string, g: Tensor, places: Tensor, shape: Shape, w: Windows): Tensor {
-  const grad = floating(op, g)
-  const dx = Tensor.empty(shape, 'float32', `gradient of ${op}`)
-  overPlanes(
-    'max_pool_backward_f32',
-    (windows) => [grad.ptr, places.ptr, dx.ptr, windows],
-    planesOf(shape, w.size.length),
-    w,
-  )
-  return dx
-}
-
 /** [values, places] by definition. */
 function largestReference(input: Nd, w: Windows): [Nd, Nd] {
   const rank = w.size.length
@@ -114,40 +92,57 @@ function largestReference(input: Nd, w: Windows): [Nd, Nd] {
   return [values, places]
 }
 
-function maxPool(rank: 1 | 2) {
-  const name = `max_pool${rank}d`
+/** What max pooling is told besides the input. */
+type MaxPoolArgs = [kernel_size: Sizes, stride?: Sizes | null, padding?: Sizes, dilation?: Sizes, ceil_mode?: boolean]
+
+function maxPoolWithIndices(rank: 1 | 2) {
+  const name = `max_pool${rank}d_with_indices`
+  const read = (
+    shape: Shape,
+    [kernel_size, stride = null, padding = 0, dilation = 1, ceil_mode = false]: MaxPoolArgs,
+  ) => poolWindows(`max_pool${rank}d`, shape, rank, kernel_size, stride, padding, dilation, ceil_mode)
   return defineOp({
     name,
-    params: ['input', 'kernel_size', 'stride', 'padding', 'dilation', 'ceil_mode', 'return_indices'],
-    forward(
-      record,
-      input: Tensor,
-      kernel_size: Sizes,
-      stride: Sizes | null = null,
-      padding: Sizes = 0,
-      dilation: Sizes = 1,
-      ceil_mode: boolean = false,
-      return_indices: boolean = false,
-    ): Tensor {
-      if (return_indices)
-        throw new RushlightError(`${name}: return_indices: true is not supported. Hint: ${name}_with_indices`)
-      const w = poolWindows(name, input.shape, rank, kernel_size, stride, padding, dilation, ceil_mode)
-      const { values, places } = largest(name, input, w)
+    params: ['input', 'kernel_size', 'stride', 'padding', 'dilation', 'ceil_mode'],
+    forward(record, input: Tensor, ...args: MaxPoolArgs): Tensor[] {
+      const w = read(input.shape, args)
+      const x = floating(name, input)
+      const out = Tensor.empty([...input.shape.slice(0, -rank), ...w.out], 'float32', name)
+      const places = Tensor.empty(out.shape, 'int32', name)
+      const planes = planesOf(input.shape, rank)
+      overRows('max_pool_f32', (windows) => [x.ptr, out.ptr, places.ptr, windows], planes, w)
       const { shape } = input
-      return record(values, [places], ([g], [at]) => [largestGradient(name, g, at, shape, w)])
+      return record([cast(out, input.dtype), cast(places, 'int64')], [places], ([g], [at]) => {
+        const grad = floating(name, g)
+        const dx = Tensor.empty(shape, 'float32', `gradient of ${name}`)
+        overPlanes('max_pool_backward_f32', (windows) => [grad.ptr, at.ptr, dx.ptr, windows], planes, w)
+        return [dx]
+      })
     },
-    ref: (
-      input: Nd,
-      kernel_size: Sizes,
-      stride: Sizes | null = null,
-      padding: Sizes = 0,
-      dilation: Sizes = 1,
-      ceil_mode: boolean = false,
-    ) =>
-      largestReference(
-        input,
-        poolWindows(name, input.shape, rank, kernel_size, stride, padding, dilation, ceil_mode),
-      )[0],
+    ref: (input: Nd, ...args: MaxPoolArgs) => largestReference(input, read(input.shape, args)),
+    samples: (s) => [
+      [s.randn(...[2, 3, 8, 7].slice(2 - rank)), 3, 2, 1],
+      [s.randn(...[2, 3, 9, 9].slice(2 - rank)), 2, 1, 0, 3],
+    ],
+  })
+}
+
+/** The largest of each window of (N,C,L), and where it is: [values, indices]. */
+export const max_pool1d_with_indices = maxPoolWithIndices(1)
+/** The largest of each window of (N,C,H,W), and where in its plane it is: [values, indices]. */
+export const max_pool2d_with_indices = maxPoolWithIndices(2)
+
+function maxPool(rank: 1 | 2, both: typeof max_pool2d_with_indices) {
+  const name = `max_pool${rank}d`
+  return compose({
+    name,
+    params: ['input', 'kernel_size', 'stride', 'padding', 'dilation', 'ceil_mode', 'return_indices'],
+    forward(input: Tensor, ...args: [...MaxPoolArgs, return_indices?: boolean]): Tensor {
+      if (args[5])
+        throw new RushlightError(`${name}: return_indices: true is not supported. Hint: ${name}_with_indices`)
+      return both(input, ...(args.slice(0, 5) as unknown as MaxPoolArgs))[0]
+    },
+    ref: (...args: unknown[]) => (both.def.ref(...(args as never[])) as Nd[])[0],
     samples: (s) =>
       rank === 1
         ? [
@@ -176,49 +171,10 @@ function maxPool(rank: 1 | 2) {
   })
 }
 
-function maxPoolWithIndices(rank: 1 | 2) {
-  const name = `max_pool${rank}d_with_indices`
-  return defineOp({
-    name,
-    params: ['input', 'kernel_size', 'stride', 'padding', 'dilation', 'ceil_mode'],
-    forward(
-      record,
-      input: Tensor,
-      kernel_size: Sizes,
-      stride: Sizes | null = null,
-      padding: Sizes = 0,
-      dilation: Sizes = 1,
-      ceil_mode: boolean = false,
-    ): Tensor[] {
-      const w = poolWindows(name, input.shape, rank, kernel_size, stride, padding, dilation, ceil_mode)
-      const { values, places } = largest(name, input, w)
-      const { shape } = input
-      return record([values, cast(places, 'int64')], [places], ([g], [at]) => [largestGradient(name, g, at, shape, w)])
-    },
-    ref: (
-      input: Nd,
-      kernel_size: Sizes,
-      stride: Sizes | null = null,
-      padding: Sizes = 0,
-      dilation: Sizes = 1,
-      ceil_mode: boolean = false,
-    ) =>
-      largestReference(input, poolWindows(name, input.shape, rank, kernel_size, stride, padding, dilation, ceil_mode)),
-    samples: (s) => [
-      [s.randn(...[2, 3, 8, 7].slice(2 - rank)), 3, 2, 1],
-      [s.randn(...[2, 3, 9, 9].slice(2 - rank)), 2, 1, 0, 3],
-    ],
-  })
-}
-
 /** The largest of each window of (N,C,L). */
-export const max_pool1d = maxPool(1)
+export const max_pool1d = maxPool(1, max_pool1d_with_indices)
 /** The largest of each window of (N,C,H,W). */
-export const max_pool2d = maxPool(2)
-/** The largest of each window of (N,C,L), and where it is: [values, indices]. */
-export const max_pool1d_with_indices = maxPoolWithIndices(1)
-/** The largest of each window of (N,C,H,W), and where in its plane it is: [values, indices]. */
-export const max_pool2d_with_indices = maxPoolWithIndices(2)
+export const max_pool2d = maxPool(2, max_pool2d_with_indices)
 
 function avgPool(rank: 1 | 2) {
   const name = `avg_pool${rank}d`
