@@ -78,6 +78,11 @@ export class QuantizedEmbedding extends QuantizedModule {
   }
 }
 
+/** A subclass may compute something else: it stays. */
+function isPlain(module: Module): module is Linear | Embedding {
+  return module.constructor === Linear || module.constructor === Embedding
+}
+
 /**
  * Puts quantized modules in the places of the Linears and Embeddings whose weight's name has a format. Tied weights stay tied.
  * Weights that are in memory are rounded and given back; others are left to be filled from a file.
@@ -93,8 +98,7 @@ export function quantize_modules(
   const places: { owner: Module; field: string; child: Linear | Embedding; name: string }[] = []
   const visit = (owner: Module, path: string) => {
     for (const [field, child] of owner.named_children()) {
-      if (child instanceof Linear || child instanceof Embedding)
-        places.push({ owner, field, child, name: `${path}${field}.weight` })
+      if (isPlain(child)) places.push({ owner, field, child, name: `${path}${field}.weight` })
       else visit(child, `${path}${field}.`)
     }
   }

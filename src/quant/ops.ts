@@ -31,7 +31,7 @@ function columns(op: string, blocks: Tensor, format: FormatName, N: number): num
 /** Contiguous float32. */
 const dense = (t: Tensor): Tensor => asContiguous(t.dtype === 'float32' ? t : t.to('float32'))
 
-/** input (…,K) · Wᵀ (K,N) + bias (N). The input is rounded to 8 bits by blocks of 32 on the way. */
+/** input (…,K) · Wᵀ (K,N) + bias (N), in the input's dtype. The input is rounded to 8 bits by blocks of 32 on the way. */
 export const quantized_linear = defineOp({
   name: 'quantized_linear',
   params: ['input', 'blocks', 'format', 'out_features', 'bias'],
@@ -58,14 +58,15 @@ export const quantized_linear = defineOp({
     const b = bias && dense(bias)
     const out = Tensor.empty([...lead, N], 'float32', 'quantized_linear')
     qmatmul({ format, m, n: N, k: K, x: x.ptr, w: w.ptr, bias: b?.ptr ?? 0, out: out.ptr })
-    const shape = input.shape
-    return record(out, [w], ([g], [w], needs) => {
+    const { shape, dtype } = input
+    const biasType = bias?.dtype ?? 'float32'
+    return record(out.to(dtype), [w], ([g], [w], needs) => {
       let dx: Tensor | null = null
       if (needs[0]) {
         dx = zerosOf(shape, 'float32', 'gradient of quantized_linear')
-        qmatmulGradient({ format, m, n: N, k: K, w: w.ptr }, asContiguous(g).ptr, dx.ptr)
+        qmatmulGradient({ format, m, n: N, k: K, w: w.ptr }, dense(g).ptr, dx.ptr)
       }
-      return [dx, null, needs[2] ? sumTo(g, [N]) : null]
+      return [dx?.to(dtype), null, needs[2] ? sumTo(dense(g), [N]).to(biasType) : null]
     })
   },
   ref(input: Nd, blocks: Nd, format: FormatName, N: number, bias: Nd | null = null) {

@@ -22,8 +22,13 @@ const GEMV_GRAIN = 1 << 11
 const GEMM_GRAIN = 1 << 14
 const ELEMENTS_GRAIN = 1 << 16
 
-/** Chunks of `size` units' work each, never empty. */
+/** Units of a chunk that has that much work. */
 const grain = (work: number, unit: number) => Math.max(1, Math.floor(work / Math.max(1, unit)))
+/** About the same, in one chunk or an even number of equal ones: where they are few, two threads get the same. */
+function evenGrain(work: number, unit: number, count: number): number {
+  const chunks = Math.ceil(count / grain(work, unit))
+  return Math.ceil(count / (chunks > 1 ? chunks + (chunks % 2) : 1))
+}
 
 /** Bytes of a repacked weight of n rows: rows are rounded up to a multiple of four. */
 export function repackedBytes(format: FormatName, n: number, k: number): number {
@@ -82,7 +87,8 @@ export function qmatmul({ format, m, n, k, x, w, bias, out }: Product): void {
     tiles * tokens * blocks * ACTIVATION_BYTES,
     (a) => {
       launch(FORMATS[format].activations, [x, m, blocks, tokens, a], tiles, grain(ELEMENTS_GRAIN, tokens * k))
-      if (m === 1) return launch(`qgemv_${format}`, [a, w, bias, out, n, blocks], groups, grain(GEMV_GRAIN, blocks))
+      if (m === 1)
+        return launch(`qgemv_${format}`, [a, w, bias, out, n, blocks], groups, evenGrain(GEMV_GRAIN, blocks, groups))
       const unit = blocks * Math.min(m, PANEL)
       launch(`qgemm_${format}`, [a, w, bias, out, m, n, blocks], groups * Math.ceil(m / PANEL), grain(GEMM_GRAIN, unit))
     },

@@ -74,6 +74,12 @@ check('QuantizedLinear computes what Linear does with the rounded weight, and pa
     ['bias'],
   )
   assert.match(String(quantized), 'QuantizedLinear(in_features=64, out_features=7, bias=True, format=q8_0)')
+  const half = randn(2, 64).to('bfloat16')
+  half.requires_grad_()
+  const halved = quantized(half)
+  assert.is(halved.dtype, 'bfloat16')
+  halved.sum().backward()
+  assert.is(half.grad?.dtype, 'bfloat16')
   quantized.dispose()
   linear.dispose()
 })
