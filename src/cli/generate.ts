@@ -1,4 +1,5 @@
 // rushlight generate: streams a model's continuation of a prompt.
+import '../generation/generate.ts' // gives models generate()
 import { TextStreamer } from '../generation/streamers.ts'
 import { AutoModelForCausalLM } from '../models/auto.ts'
 import { AutoTokenizer } from '../tokenizers/auto.ts'

@@ -1,4 +1,5 @@
 // Text generation: continues texts, or answers chats (transformers.TextGenerationPipeline).
+import '../generation/generate.ts' // gives models generate()
 import type { GenerateOptions } from '../generation/generate.ts'
 import { AutoModelForCausalLM } from '../models/auto.ts'
 import type { PreTrainedModel } from '../models/model.ts'
