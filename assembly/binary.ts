@@ -1,5 +1,6 @@
 // Functions of two float32 with broadcasting, and the gradients of functions of one: g is the gradient that comes in.
-import { copyPart, erf, exp, fma, log1p, pow, sigmoid, tanh } from './simd'
+import { K, k } from './constants'
+import { copyPart, erf, exp, expFlushed, fma, pow, select4, sigmoid, softplus, tanh } from './simd'
 import { blockOf, stage } from './strided'
 
 const enum Fn {
@@ -62,11 +63,11 @@ function apply(fn: Fn, a: v128, b: v128, p: v128, q: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function slope(fn: Fn, b: v128, p: v128, q: v128): v128 {
-  const one = splat(1)
+  const one = k(K.one)
   const positive = f32x4.gt(b, splat(0))
   if (fn == Fn.relu_backward) return v128.and(positive, one)
-  if (fn == Fn.leaky_relu_backward) return v128.bitselect(one, p, positive)
-  if (fn == Fn.elu_backward) return v128.bitselect(one, mul(exp(b), p), positive)
+  if (fn == Fn.leaky_relu_backward) return select4(one, p, positive)
+  if (fn == Fn.elu_backward) return select4(one, mul(exp(b), p), positive)
   if (fn == Fn.clamp_backward) return v128.and(v128.and(f32x4.ge(b, p), f32x4.le(b, q)), one)
   if (fn == Fn.sigmoid_backward) return mul(b, f32x4.sub(one, b))
   if (fn == Fn.tanh_backward) return f32x4.sub(one, mul(b, b))
@@ -75,26 +76,26 @@ function slope(fn: Fn, b: v128, p: v128, q: v128): v128 {
     return mul(s, fma(b, f32x4.sub(one, s), one))
   }
   if (fn == Fn.gelu_backward) {
-    const cdf = mul(add(erf(mul(b, splat(0.707106781))), one), splat(0.5))
-    return fma(mul(b, splat(0.39894228)), exp(mul(mul(b, b), splat(-0.5))), cdf)
+    const cdf = mul(add(erf(mul(b, k(K.rootHalf))), one), k(K.half))
+    return fma(mul(b, k(K.bell)), expFlushed(mul(mul(b, b), k(K.minusHalf))), cdf)
   }
   if (fn == Fn.gelu_tanh_backward) {
     const square = mul(b, b)
-    const t = tanh(mul(fma(mul(square, b), splat(0.044715), b), splat(0.797884561)))
-    const inner = fma(square, splat(0.107032225), splat(0.797884561)) // √(2/π) (1 + 3 × 0.044715 b²)
-    return mul(fma(mul(b, inner), f32x4.sub(one, mul(t, t)), add(t, one)), splat(0.5))
+    const t = tanh(mul(fma(mul(square, b), k(K.geluCubic), b), k(K.rootTwoByPi)))
+    const inner = fma(square, k(K.geluSlope), k(K.rootTwoByPi))
+    return mul(fma(mul(b, inner), f32x4.sub(one, mul(t, t)), add(t, one)), k(K.half))
   }
   if (fn == Fn.softplus_backward) {
     const t = mul(b, p)
-    return v128.bitselect(one, sigmoid(t), f32x4.gt(t, q))
+    return select4(one, sigmoid(t), f32x4.gt(t, q))
   }
   if (fn == Fn.mish_backward) {
-    const t = tanh(log1p(exp(f32x4.min(b, splat(20)))))
+    const t = tanh(softplus(b))
     return fma(mul(b, sigmoid(b)), f32x4.sub(one, mul(t, t)), t)
   }
   // hardswish: (2b + 3) / 6 between -3 and 3
-  const middle = fma(b, splat(0.333333343), splat(0.5))
-  return v128.bitselect(one, v128.and(middle, f32x4.gt(b, splat(-3))), f32x4.ge(b, splat(3)))
+  const middle = fma(b, splat(0.333333343), k(K.half))
+  return select4(one, v128.and(middle, f32x4.gt(b, splat(-3))), f32x4.ge(b, splat(3)))
 }
 
 /** Applies the function to [begin, end), block by block. The last one to three elements go through scratch, so that the loop is there once. */

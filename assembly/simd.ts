@@ -1,4 +1,6 @@
 // The one place that knows about relaxed SIMD: everything below compiles to the best instruction of its build.
+import { K, k } from './constants'
+export { ROUND, ROUND_BITS } from './constants'
 
 /** a * b + c in each lane: one rounding in the relaxed build, two in the plain one. */
 // @ts-ignore: decorator
@@ -34,104 +36,96 @@ export function hmax(v: v128): f32 {
   return f32x4.extract_lane(f32x4.max(pair, v128.shuffle<f32>(pair, pair, 1, 0, 3, 2)), 0)
 }
 
-// ---- elementary functions of four lanes. Polynomials are minimax fits (Remez, weighted for relative error); errors are measured
-// against f64 over the whole range. NaN goes in and comes out; infinities, overflow and underflow give what libm gives.
-
+/** Lanes of `a` where the mask's lane is all ones, of `b` where it is zeros. */
 // @ts-ignore: decorator
 @inline
-function splat(x: f32): v128 {
-  return f32x4.splat(x)
+export function select4(a: v128, b: v128, mask: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_laneselect(a, b, mask)
+  return v128.bitselect(a, b, mask)
 }
 
-/** Magic number whose addition rounds to an integer, which is then found in the low bits. */
-export const ROUND: f32 = 12582912 // 1.5 × 2^23
-export const ROUND_BITS: i32 = 0x4b400000
+/** x kept between low and high, in the cheapest way that lets NaN through. */
+// @ts-ignore: decorator
+@inline
+export function clamp4(x: v128, low: v128, high: v128): v128 {
+  return f32x4.pmax(f32x4.pmin(x, high), low)
+}
 
-/** exp(r) - 1 for |r| ≤ ln 2 / 2, with small relative error also near 0. */
+// ---- elementary functions of four lanes. Polynomials are minimax fits (Remez, weighted for relative error); errors are measured
+// against f64 over the whole range. NaN goes in and comes out; infinities and overflow give what libm gives.
+
+/** e^r - 1 for |r| ≤ ln 2 / 2, with small relative error also near 0. */
 // @ts-ignore: decorator
 @inline
 function expm1Core(r: v128): v128 {
-  let p = fma(splat(1.388250384e-3), r, splat(8.366581052e-3))
-  p = fma(p, r, splat(0.0416672006))
-  p = fma(p, r, splat(0.1666654348))
-  p = fma(p, r, splat(0.4999999702))
-  return fma(v128.mul<f32>(r, r), p, r)
+  let p = fma(k(K.exp6), r, k(K.exp5))
+  p = fma(p, r, k(K.exp4))
+  p = fma(p, r, k(K.exp3))
+  p = fma(p, r, k(K.exp2))
+  return fma(f32x4.mul(r, r), p, r)
 }
 
 /** x - n ln 2, in two steps so that the first is exact. */
 // @ts-ignore: decorator
 @inline
 function reduceLn2(x: v128, n: v128): v128 {
-  return fma(n, splat(-1.42860682e-6), fma(n, splat(-0.693145752), x))
+  return fma(n, k(K.minusLn2Low), fma(n, k(K.minusLn2High), x))
 }
 
-/** 2^n for whole n in [-126, 127]. */
+/** `unit` × 2^n, n being the whole number in the low bits of `shifted`. */
 // @ts-ignore: decorator
 @inline
-function pow2i(n: v128): v128 {
-  return i32x4.shl(i32x4.add(n, i32x4.splat(127)), 23)
+function timesPowerOf2(unit: K, shifted: v128): v128 {
+  return i32x4.add(i32x4.shl(shifted, 23), k(unit))
 }
 
-/** p 2^n for whole n in [-252, 254]: two factors, since neither the largest nor a subnormal power fits one. */
-// @ts-ignore: decorator
-@inline
-function scale2(p: v128, n: v128): v128 {
-  const half = i32x4.shr_s(n, 1)
-  return v128.mul<f32>(v128.mul<f32>(p, pow2i(half)), pow2i(i32x4.sub(n, half)))
-}
-
-/** e^x, within 1 ulp. */
+/** e^x, within 1 ulp; below -86.9 it is 0, since subnormal numbers are slow. */
 // @ts-ignore: decorator
 @inline
 export function exp(x: v128): v128 {
-  const clamped = f32x4.max(f32x4.min(x, splat(89)), splat(-104.5))
-  const shifted = fma(clamped, splat(1.44269504), splat(ROUND))
-  const n = v128.sub<f32>(shifted, splat(ROUND))
-  const p = v128.add<f32>(expm1Core(reduceLn2(clamped, n)), splat(1))
-  return scale2(p, i32x4.sub(shifted, i32x4.splat(ROUND_BITS)))
+  const clamped = clamp4(x, k(K.expLeast), k(K.expMost))
+  const shifted = fma(clamped, k(K.log2e), k(K.round))
+  const p = expm1Core(reduceLn2(clamped, f32x4.sub(shifted, k(K.round))))
+  // Doubled at the end, since 2^128 is beyond the range where e^x is not yet.
+  const half = timesPowerOf2(K.half, shifted)
+  const y = fma(p, half, half)
+  return v128.andnot(f32x4.add(y, y), f32x4.lt(x, k(K.expLeast)))
 }
 
-/**
- * e^x for x ≤ 88, at half the cost of `exp`: 0 below -87. What softmax needs. There is no clamping: the exponent is added to the
- * bits of e^r, and what that makes of smaller x (-∞ too) is masked. Two or four at a time hide its latency.
- */
+/** e^x for x ≤ 88, a little cheaper; below -87.3 it is 0. What softmax needs. */
 // @ts-ignore: decorator
 @inline
 export function expFlushed(x: v128): v128 {
-  const shifted = fma(x, splat(1.44269504), splat(ROUND))
-  const r = reduceLn2(x, v128.sub<f32>(shifted, splat(ROUND)))
-  let p = fma(splat(1.388250384e-3), r, splat(8.366581052e-3))
-  p = fma(p, r, splat(0.0416672006))
-  p = fma(p, r, splat(0.1666654348))
-  p = fma(p, r, splat(0.4999999702))
-  p = fma(p, r, splat(1))
-  p = fma(p, r, splat(1))
-  return v128.andnot(i32x4.add(p, i32x4.shl(shifted, 23)), f32x4.lt(x, splat(-87)))
+  const clamped = f32x4.pmax(x, k(K.flushedLeast))
+  const shifted = fma(clamped, k(K.log2e), k(K.round))
+  const p = expm1Core(reduceLn2(clamped, f32x4.sub(shifted, k(K.round))))
+  const power = timesPowerOf2(K.one, shifted)
+  return v128.andnot(fma(p, power, power), f32x4.lt(x, k(K.flushedLeast)))
 }
 
-/** 2^x, within 1 ulp. */
+/** 2^x, within 1 ulp; below -125.4 it is 0. */
 // @ts-ignore: decorator
 @inline
 export function exp2(x: v128): v128 {
-  const clamped = f32x4.max(f32x4.min(x, splat(129)), splat(-151))
-  const shifted = v128.add<f32>(clamped, splat(ROUND))
-  const r = v128.sub<f32>(clamped, v128.sub<f32>(shifted, splat(ROUND)))
-  const p = v128.add<f32>(expm1Core(v128.mul<f32>(r, splat(0.69314718))), splat(1))
-  return scale2(p, i32x4.sub(shifted, i32x4.splat(ROUND_BITS)))
+  const least = f32x4.splat(-125.4)
+  const clamped = clamp4(x, least, f32x4.splat(128))
+  const shifted = f32x4.add(clamped, k(K.round))
+  const r = f32x4.sub(clamped, f32x4.sub(shifted, k(K.round)))
+  const half = timesPowerOf2(K.half, shifted)
+  const y = fma(expm1Core(f32x4.mul(r, f32x4.splat(0.69314718))), half, half)
+  return v128.andnot(f32x4.add(y, y), f32x4.lt(x, least))
 }
 
 /** e^x - 1, within 2 ulp, also near 0. */
 // @ts-ignore: decorator
 @inline
 export function expm1(x: v128): v128 {
-  const clamped = f32x4.max(f32x4.min(x, splat(89)), splat(-18))
-  const shifted = fma(clamped, splat(1.44269504), splat(ROUND))
-  const n = v128.sub<f32>(shifted, splat(ROUND))
-  const p = expm1Core(reduceLn2(clamped, n))
-  // Half of 2^n, since 2^128 is beyond the range where e^x is not yet.
-  const half = i32x4.shl(i32x4.sub(shifted, i32x4.splat(ROUND_BITS - 126)), 23)
-  const y = fma(half, p, v128.sub<f32>(half, splat(0.5)))
-  return copysign(v128.add<f32>(y, y), x) // for -0
+  const clamped = clamp4(x, k(K.expLeast), k(K.expMost))
+  const shifted = fma(clamped, k(K.log2e), k(K.round))
+  const p = expm1Core(reduceLn2(clamped, f32x4.sub(shifted, k(K.round))))
+  const half = timesPowerOf2(K.half, shifted)
+  const y = fma(half, p, f32x4.sub(half, k(K.half)))
+  return copysign(f32x4.add(y, y), x) // for -0
 }
 
 /** |magnitude| with the sign of `sign`. */
@@ -142,102 +136,122 @@ export function copysign(magnitude: v128, sign: v128): v128 {
 }
 
 /**
- * ln(x) = k ln 2 + ln(1 + f) with 1 + f in [√½, √2): returned scaled as k high + (k low + scale × ln(1 + f)), where
- * high + low = scale × ln 2 and k high is exact. Natural, binary and decimal logarithms differ in these three numbers alone.
+ * ln(x) = e ln 2 + ln(1 + f) with 1 + f in [√½, √2): returned scaled as e high + (e low + scale × ln(1 + f)), where
+ * high + low = scale × ln 2 and e high is exact. Natural, binary and decimal logarithms differ in these three numbers alone.
+ * x is positive and normal; `lowered` is taken from e.
  */
 // @ts-ignore: decorator
 @inline
-function logScaled(x: v128, scale: f32, high: f32, low: f32): v128 {
-  const subnormal = f32x4.lt(x, splat(1.17549435e-38))
-  const normal = v128.mul<f32>(x, v128.bitselect(splat(8388608), splat(1), subnormal))
-  const offset = i32x4.sub(normal, i32x4.splat(0x3f3504f3)) // √½
-  const exponent = i32x4.shr_s(offset, 23)
-  const k = f32x4.convert_i32x4_s(i32x4.sub(exponent, v128.and(subnormal, i32x4.splat(23))))
-  const f = v128.sub<f32>(i32x4.sub(normal, i32x4.shl(exponent, 23)), splat(1))
-  // ln(1 + f) = f - s (f - R) with s = f / (2 + f), R = s² P(s²)
-  const s = v128.div<f32>(f, v128.add<f32>(f, splat(2)))
-  const z = v128.mul<f32>(s, s)
-  const rest = v128.mul<f32>(z, fma(fma(splat(0.298722863), z, splat(0.399775267)), z, splat(0.666667759)))
-  let y = v128.sub<f32>(f, v128.mul<f32>(s, v128.sub<f32>(f, rest)))
-  if (scale !== 1) y = v128.mul<f32>(y, splat(scale))
-  y = low !== 0 ? fma(k, splat(high), fma(k, splat(low), y)) : v128.add<f32>(k, y)
-  // 0 → -∞, ∞ → ∞, negative and NaN → NaN
-  y = v128.bitselect(y, x, f32x4.lt(x, splat(Infinity)))
-  y = v128.bitselect(splat(-Infinity), y, f32x4.eq(x, splat(0)))
-  return v128.bitselect(splat(NaN), y, f32x4.lt(x, splat(0)))
+function logCore(x: v128, lowered: v128, scale: f32, high: v128, low: v128): v128 {
+  const exponent = i32x4.shr_s(i32x4.sub(x, k(K.rootHalfBits)), 23)
+  const e = f32x4.convert_i32x4_s(i32x4.sub(exponent, lowered))
+  const f = f32x4.sub(i32x4.sub(x, i32x4.shl(exponent, 23)), k(K.one))
+  const s = f32x4.div(f, f32x4.add(f, k(K.two)))
+  const z = f32x4.mul(s, s)
+  const rest = f32x4.mul(z, fma(fma(k(K.log3), z, k(K.log2)), z, k(K.log1)))
+  let y = f32x4.sub(f, f32x4.mul(s, f32x4.sub(f, rest)))
+  if (scale != 1) y = f32x4.mul(y, f32x4.splat(scale))
+  return fma(e, high, fma(e, low, y))
+}
+
+/** The same for any x: 0 → -∞, ∞ → ∞, negative and NaN → NaN. */
+// @ts-ignore: decorator
+@inline
+function logScaled(x: v128, scale: f32, high: v128, low: v128): v128 {
+  const subnormal = f32x4.lt(x, k(K.leastNormal))
+  const normal = select4(f32x4.mul(x, f32x4.splat(8388608)), x, subnormal) // × 2^23
+  const y = logCore(normal, v128.and(subnormal, i32x4.splat(23)), scale, high, low)
+  const zero = f32x4.eq(x, f32x4.splat(0))
+  const beyond = f32x4.sub(f32x4.sqrt(x), v128.and(zero, k(K.infinity)))
+  const inside = v128.and(f32x4.gt(x, f32x4.splat(0)), f32x4.lt(x, k(K.infinity)))
+  return select4(y, beyond, inside)
 }
 
 /** ln(x), within 1 ulp. */
 // @ts-ignore: decorator
 @inline
 export function log(x: v128): v128 {
-  return logScaled(x, 1, 0.693145752, 1.42860682e-6)
+  return logScaled(x, 1, k(K.ln2High), k(K.ln2Low))
 }
 
+/** Binary logarithm, within 2 ulp; exact for powers of 2. */
 // @ts-ignore: decorator
 @inline
 export function log2(x: v128): v128 {
-  return logScaled(x, 1.44269504, 1, 0)
+  return logScaled(x, 1.44269504, k(K.one), f32x4.splat(0))
 }
 
+/** Decimal logarithm, within 2 ulp. */
 // @ts-ignore: decorator
 @inline
 export function log10(x: v128): v128 {
-  return logScaled(x, 0.434294482, 0.301025391, 4.60503898e-6)
+  return logScaled(x, 0.434294482, f32x4.splat(0.301025391), f32x4.splat(4.60503898e-6))
 }
 
 /** ln(1 + x), within 2 ulp, also near 0. */
 // @ts-ignore: decorator
 @inline
 export function log1p(x: v128): v128 {
-  const u = v128.add<f32>(x, splat(1))
-  const lost = v128.div<f32>(v128.sub<f32>(x, v128.sub<f32>(u, splat(1))), u) // what rounding took from 1 + x
-  const finite = v128.and(f32x4.gt(u, splat(0)), f32x4.lt(u, splat(Infinity)))
-  const y = v128.add<f32>(log(u), v128.and(lost, finite))
-  return v128.bitselect(x, y, f32x4.eq(u, splat(1))) // below 2^-24, -0 too
+  const u = f32x4.add(x, k(K.one))
+  const lost = f32x4.div(f32x4.sub(x, f32x4.sub(u, k(K.one))), u) // what rounding took from 1 + x
+  const finite = v128.and(f32x4.gt(u, f32x4.splat(0)), f32x4.lt(u, k(K.infinity)))
+  const y = f32x4.add(log(u), v128.and(lost, finite))
+  return select4(x, y, f32x4.eq(u, k(K.one))) // below 2^-24, -0 too
+}
+
+/** ln(1 + e^x), within 2 ulp. */
+// @ts-ignore: decorator
+@inline
+export function softplus(x: v128): v128 {
+  // max(x, 0) + ln(1 + e) with e = e^-|x| in (0, 1], where ln(1 + e) needs no special cases
+  const e = expFlushed(f32x4.neg(f32x4.abs(x)))
+  const u = f32x4.add(e, k(K.one))
+  const lost = f32x4.sub(e, f32x4.sub(u, k(K.one)))
+  const y = f32x4.add(logCore(u, f32x4.splat(0), 1, k(K.ln2High), k(K.ln2Low)), lost)
+  return f32x4.add(f32x4.pmax(x, f32x4.splat(0)), y)
 }
 
 /** 1 / (1 + e^-x). */
 // @ts-ignore: decorator
 @inline
 export function sigmoid(x: v128): v128 {
-  return v128.div<f32>(splat(1), v128.add<f32>(exp(f32x4.neg(x)), splat(1)))
+  return f32x4.div(k(K.one), f32x4.add(exp(f32x4.neg(x)), k(K.one)))
 }
 
-/** tanh(x), relative error at most 4e-7: x P(x²) / Q(x²). */
+/** tanh(x), relative error at most 4e-7. */
 // @ts-ignore: decorator
 @inline
 export function tanh(x: v128): v128 {
-  const c = f32x4.max(f32x4.min(x, splat(9)), splat(-9))
-  const z = v128.mul<f32>(c, c)
-  let p = fma(splat(1.33535147e-8), z, splat(2.0608255e-5))
-  p = fma(p, z, splat(3.49553861e-3))
-  p = fma(p, z, splat(0.13380985))
-  p = fma(p, z, splat(1))
-  let q = fma(splat(7.77608761e-7), z, splat(3.2855530e-4))
-  q = fma(q, z, splat(0.025876794))
-  q = fma(q, z, splat(0.467142999))
-  q = fma(q, z, splat(1))
-  return f32x4.max(f32x4.min(v128.div<f32>(v128.mul<f32>(c, p), q), splat(1)), splat(-1))
+  const c = clamp4(x, k(K.tanhLeast), k(K.tanhMost))
+  const z = f32x4.mul(c, c)
+  let p = fma(k(K.tanhP4), z, k(K.tanhP3))
+  p = fma(p, z, k(K.tanhP2))
+  p = fma(p, z, k(K.tanhP1))
+  p = fma(p, z, k(K.one))
+  let q = fma(k(K.tanhQ4), z, k(K.tanhQ3))
+  q = fma(q, z, k(K.tanhQ2))
+  q = fma(q, z, k(K.tanhQ1))
+  q = fma(q, z, k(K.one))
+  return clamp4(f32x4.div(f32x4.mul(c, p), q), k(K.minusOne), k(K.one))
 }
 
-/** The error function, relative error at most 4e-7: x P(x²) / Q(x²). */
+/** The error function, relative error at most 4e-7. */
 // @ts-ignore: decorator
 @inline
 export function erf(x: v128): v128 {
-  const c = f32x4.max(f32x4.min(x, splat(3.9)), splat(-3.9))
-  const z = v128.mul<f32>(c, c)
-  let p = fma(splat(2.06648156e-6), z, splat(2.85050046e-4))
-  p = fma(p, z, splat(3.73797840e-3))
-  p = fma(p, z, splat(0.0526669212))
-  p = fma(p, z, splat(0.189658806))
-  p = fma(p, z, splat(1.12837911))
-  let q = fma(splat(3.82694743e-5), z, splat(1.15728006e-3))
-  q = fma(q, z, splat(0.0149135385))
-  q = fma(q, z, splat(0.113815553))
-  q = fma(q, z, splat(0.501413524))
-  q = fma(q, z, splat(1))
-  return f32x4.max(f32x4.min(v128.div<f32>(v128.mul<f32>(c, p), q), splat(1)), splat(-1))
+  const c = clamp4(x, k(K.erfLeast), k(K.erfMost))
+  const z = f32x4.mul(c, c)
+  let p = fma(k(K.erfP5), z, k(K.erfP4))
+  p = fma(p, z, k(K.erfP3))
+  p = fma(p, z, k(K.erfP2))
+  p = fma(p, z, k(K.erfP1))
+  p = fma(p, z, k(K.erfP0))
+  let q = fma(k(K.erfQ5), z, k(K.erfQ4))
+  q = fma(q, z, k(K.erfQ3))
+  q = fma(q, z, k(K.erfQ2))
+  q = fma(q, z, k(K.erfQ1))
+  q = fma(q, z, k(K.one))
+  return clamp4(f32x4.div(f32x4.mul(c, p), q), k(K.minusOne), k(K.one))
 }
 
 /** Whole multiples of π/2 in two lanes of f64. */
@@ -269,8 +283,8 @@ function sineShifted(x: v128, shift: i32): v128 {
   const whole = v128.shuffle<i64>(i32x4.trunc_sat_f64x2_s_zero(n0), i32x4.trunc_sat_f64x2_s_zero(n1), 0, 2)
   const quadrant = i32x4.add(whole, i32x4.splat(shift))
   const z = v128.mul<f32>(r, r)
-  const s = fma(v128.mul<f32>(z, r), fma(fma(splat(-1.95166547e-4), z, splat(8.33217334e-3)), z, splat(-0.166666552)), r)
-  const c = fma(v128.mul<f32>(z, z), fma(fma(splat(2.44377279e-5), z, splat(-1.38873619e-3)), z, splat(0.0416666456)), fma(z, splat(-0.5), splat(1)))
+  const s = fma(v128.mul<f32>(z, r), fma(fma(f32x4.splat(-1.95166547e-4), z, f32x4.splat(8.33217334e-3)), z, f32x4.splat(-0.166666552)), r)
+  const c = fma(v128.mul<f32>(z, z), fma(fma(f32x4.splat(2.44377279e-5), z, f32x4.splat(-1.38873619e-3)), z, f32x4.splat(0.0416666456)), fma(z, f32x4.splat(-0.5), f32x4.splat(1)))
   const odd = i32x4.eq(v128.and(quadrant, i32x4.splat(1)), i32x4.splat(1))
   const sign = i32x4.shl(v128.and(quadrant, i32x4.splat(2)), 30)
   return v128.xor(v128.bitselect(c, s, odd), sign)
@@ -328,7 +342,7 @@ function expWide(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function pow(x: v128, y: v128): v128 {
-  const one = splat(1)
+  const one = f32x4.splat(1)
   const magnitude = f32x4.abs(x)
   const high = v128.shuffle<i64>(magnitude, magnitude, 1, 0)
   const yHigh = v128.shuffle<i64>(y, y, 1, 0)
@@ -336,19 +350,19 @@ export function pow(x: v128, y: v128): v128 {
   const t1 = f64x2.mul(logWide(f64x2.promote_low_f32x4(high)), f64x2.promote_low_f32x4(yHigh))
   let r = v128.shuffle<i64>(f32x4.demote_f64x2_zero(expWide(t0)), f32x4.demote_f64x2_zero(expWide(t1)), 0, 2)
   // |x| of 0 or ∞: 0 or ∞ as the signs of y and of the logarithm have it.
-  const zero = f32x4.eq(magnitude, splat(0))
-  const infinite = f32x4.eq(magnitude, splat(Infinity))
-  const grows = v128.xor(zero, f32x4.gt(y, splat(0)))
-  r = v128.bitselect(v128.and(grows, splat(Infinity)), r, v128.or(zero, infinite))
+  const zero = f32x4.eq(magnitude, f32x4.splat(0))
+  const infinite = f32x4.eq(magnitude, f32x4.splat(Infinity))
+  const grows = v128.xor(zero, f32x4.gt(y, f32x4.splat(0)))
+  r = v128.bitselect(v128.and(grows, f32x4.splat(Infinity)), r, v128.or(zero, infinite))
   // A negative base: only whole exponents, and odd ones keep the sign.
   const whole = f32x4.eq(f32x4.nearest(y), y)
-  const small = f32x4.lt(f32x4.abs(y), splat(16777216))
+  const small = f32x4.lt(f32x4.abs(y), f32x4.splat(16777216))
   const odd = v128.and(v128.and(whole, small), i32x4.shl(i32x4.trunc_sat_f32x4_s(y), 31))
   r = v128.or(r, v128.and(v128.and(odd, x), i32x4.splat(0x80000000)))
-  const invalid = v128.and(f32x4.lt(x, splat(0)), v128.andnot(f32x4.gt(x, splat(-Infinity)), whole))
-  r = v128.bitselect(splat(NaN), r, v128.or(invalid, v128.or(f32x4.ne(x, x), f32x4.ne(y, y))))
-  const unit = v128.and(f32x4.eq(magnitude, one), f32x4.eq(f32x4.abs(y), splat(Infinity)))
-  return v128.bitselect(one, r, v128.or(v128.or(f32x4.eq(x, one), f32x4.eq(y, splat(0))), unit))
+  const invalid = v128.and(f32x4.lt(x, f32x4.splat(0)), v128.andnot(f32x4.gt(x, f32x4.splat(-Infinity)), whole))
+  r = v128.bitselect(f32x4.splat(NaN), r, v128.or(invalid, v128.or(f32x4.ne(x, x), f32x4.ne(y, y))))
+  const unit = v128.and(f32x4.eq(magnitude, one), f32x4.eq(f32x4.abs(y), f32x4.splat(Infinity)))
+  return v128.bitselect(one, r, v128.or(v128.or(f32x4.eq(x, one), f32x4.eq(y, f32x4.splat(0))), unit))
 }
 
 // ---- ends of rows: fewer than four floats
@@ -366,7 +380,7 @@ export function copyPart(from: usize, to: usize, n: i32): void {
 export function widenF16(h: v128): v128 {
   const bits = v128.and(h, i32x4.splat(0x7fff))
   const normal = i32x4.add(i32x4.shl(bits, 13), i32x4.splat(112 << 23))
-  const subnormal = v128.mul<f32>(f32x4.convert_i32x4_s(bits), splat(5.9604645e-8)) // 2^-24
+  const subnormal = v128.mul<f32>(f32x4.convert_i32x4_s(bits), f32x4.splat(5.9604645e-8)) // 2^-24
   const special = i32x4.add(normal, i32x4.splat(112 << 23)) // infinity and NaN
   const finite = v128.bitselect(subnormal, normal, i32x4.lt_s(bits, i32x4.splat(0x0400)))
   const value = v128.bitselect(special, finite, i32x4.ge_s(bits, i32x4.splat(0x7c00)))
@@ -388,7 +402,7 @@ export function narrowF16(x: v128): v128 {
   const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1))
   const normal = i32x4.shr_u(i32x4.add(i32x4.add(magnitude, odd), i32x4.splat(0xfff - (112 << 23))), 13)
   // Adding ½ leaves the multiples of 2^-24 in the low bits, rounded.
-  const subnormal = i32x4.sub(v128.add<f32>(magnitude, splat(0.5)), i32x4.splat(0x3f000000))
+  const subnormal = i32x4.sub(v128.add<f32>(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000))
   const nan = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000))
   const special = v128.bitselect(i32x4.splat(0x7e00), i32x4.splat(0x7c00), nan)
   const finite = v128.bitselect(subnormal, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000))) // 2^-14

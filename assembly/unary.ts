@@ -1,20 +1,22 @@
 // Functions of one float32, element by element over dense memory. `out` may be `x`.
+import { K, k } from './constants'
 import {
-  copysign,
+  clamp4,
   copyPart,
   cos,
   erf,
   exp,
   exp2,
-  expFlushed,
   expm1,
   fma,
   log,
   log10,
   log1p,
   log2,
+  select4,
   sigmoid,
   sin,
+  softplus,
   tanh,
 } from './simd'
 
@@ -63,23 +65,21 @@ function splat(x: f32): v128 {
   return f32x4.splat(x)
 }
 
-/** Lanes of `a` where x > 0, else of `b`. */
+/** x where it is positive, else `b`. */
 // @ts-ignore: decorator
 @inline
-function wherePositive(x: v128, a: v128, b: v128): v128 {
-  return v128.bitselect(a, b, f32x4.gt(x, splat(0)))
+function orElse(x: v128, b: v128): v128 {
+  return select4(x, b, f32x4.gt(x, splat(0)))
 }
 
 /** The function, of four lanes; p and q are its parameters, if it has any. */
 // @ts-ignore: decorator
 @inline
 function apply(fn: Fn, x: v128, p: v128, q: v128): v128 {
+  const one = k(K.one)
   if (fn == Fn.neg) return f32x4.neg(x)
   if (fn == Fn.abs) return f32x4.abs(x)
-  if (fn == Fn.sign) {
-    const one = splat(1)
-    return v128.sub<f32>(v128.and(f32x4.gt(x, splat(0)), one), v128.and(f32x4.lt(x, splat(0)), one))
-  }
+  if (fn == Fn.sign) return f32x4.sub(v128.and(f32x4.gt(x, splat(0)), one), v128.and(f32x4.lt(x, splat(0)), one))
   if (fn == Fn.exp) return exp(x)
   if (fn == Fn.exp2) return exp2(x)
   if (fn == Fn.expm1) return expm1(x)
@@ -88,38 +88,38 @@ function apply(fn: Fn, x: v128, p: v128, q: v128): v128 {
   if (fn == Fn.log10) return log10(x)
   if (fn == Fn.log1p) return log1p(x)
   if (fn == Fn.sqrt) return f32x4.sqrt(x)
-  if (fn == Fn.rsqrt) return v128.div<f32>(splat(1), f32x4.sqrt(x))
-  if (fn == Fn.reciprocal) return v128.div<f32>(splat(1), x)
-  if (fn == Fn.square) return v128.mul<f32>(x, x)
+  if (fn == Fn.rsqrt) return f32x4.div(one, f32x4.sqrt(x))
+  if (fn == Fn.reciprocal) return f32x4.div(one, x)
+  if (fn == Fn.square) return f32x4.mul(x, x)
   if (fn == Fn.sin) return sin(x)
   if (fn == Fn.cos) return cos(x)
-  if (fn == Fn.tan) return v128.div<f32>(sin(x), cos(x))
+  if (fn == Fn.tan) return f32x4.div(sin(x), cos(x))
   if (fn == Fn.tanh) return tanh(x)
   if (fn == Fn.erf) return erf(x)
   if (fn == Fn.sigmoid) return sigmoid(x)
-  if (fn == Fn.log_sigmoid) return v128.sub<f32>(f32x4.min(x, splat(0)), log1p(exp(f32x4.neg(f32x4.abs(x)))))
-  if (fn == Fn.relu) return f32x4.max(x, splat(0))
-  if (fn == Fn.leaky_relu) return wherePositive(x, x, v128.mul<f32>(x, p))
-  if (fn == Fn.elu) return wherePositive(x, x, v128.mul<f32>(expm1(x), p))
-  if (fn == Fn.silu) return v128.div<f32>(x, v128.add<f32>(exp(f32x4.neg(x)), splat(1)))
-  if (fn == Fn.gelu) return v128.mul<f32>(v128.mul<f32>(x, splat(0.5)), v128.add<f32>(erf(v128.mul<f32>(x, splat(0.707106781))), splat(1)))
+  if (fn == Fn.log_sigmoid) return f32x4.neg(softplus(f32x4.neg(x)))
+  if (fn == Fn.relu) return f32x4.pmax(x, splat(0))
+  if (fn == Fn.leaky_relu) return orElse(x, f32x4.mul(x, p))
+  if (fn == Fn.elu) return orElse(x, f32x4.mul(expm1(x), p))
+  if (fn == Fn.silu) return f32x4.div(x, f32x4.add(exp(f32x4.neg(x)), one))
+  if (fn == Fn.gelu) return f32x4.mul(f32x4.mul(x, k(K.half)), f32x4.add(erf(f32x4.mul(x, k(K.rootHalf))), one))
   if (fn == Fn.gelu_tanh) {
-    const cubic = fma(v128.mul<f32>(v128.mul<f32>(x, x), x), splat(0.044715), x)
-    return v128.mul<f32>(v128.mul<f32>(x, splat(0.5)), v128.add<f32>(tanh(v128.mul<f32>(cubic, splat(0.797884561))), splat(1)))
+    const inner = fma(f32x4.mul(f32x4.mul(x, x), x), k(K.geluCubic), x)
+    return f32x4.mul(f32x4.mul(x, k(K.half)), f32x4.add(tanh(f32x4.mul(inner, k(K.rootTwoByPi))), one))
   }
   if (fn == Fn.softplus) {
-    const t = v128.mul<f32>(x, p)
-    return v128.bitselect(x, v128.div<f32>(log1p(exp(t)), p), f32x4.gt(t, q))
+    const t = f32x4.mul(x, p)
+    return select4(x, f32x4.div(softplus(t), p), f32x4.gt(t, q))
   }
   if (fn == Fn.mish) {
     // x tanh(ln(1 + e)) = x (e² + 2e) / (e² + 2e + 2) with e = e^x
-    const e = exp(f32x4.min(x, splat(20)))
-    const n = v128.mul<f32>(e, v128.add<f32>(e, splat(2)))
-    return v128.mul<f32>(x, v128.div<f32>(n, v128.add<f32>(n, splat(2))))
+    const e = exp(f32x4.pmin(x, splat(20)))
+    const n = f32x4.mul(e, f32x4.add(e, k(K.two)))
+    return f32x4.mul(x, f32x4.div(n, f32x4.add(n, k(K.two))))
   }
-  if (fn == Fn.hardswish) return v128.mul<f32>(x, sixth(x))
+  if (fn == Fn.hardswish) return f32x4.mul(x, sixth(x))
   if (fn == Fn.hardsigmoid) return sixth(x)
-  if (fn == Fn.clamp) return f32x4.min(f32x4.max(x, p), q)
+  if (fn == Fn.clamp) return clamp4(x, p, q)
   if (fn == Fn.floor) return f32x4.floor(x)
   if (fn == Fn.ceil) return f32x4.ceil(x)
   if (fn == Fn.round) return f32x4.nearest(x)
@@ -130,7 +130,7 @@ function apply(fn: Fn, x: v128, p: v128, q: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function sixth(x: v128): v128 {
-  return v128.div<f32>(f32x4.min(f32x4.max(v128.add<f32>(x, splat(3)), splat(0)), splat(6)), splat(6))
+  return f32x4.div(clamp4(f32x4.add(x, splat(3)), splat(0), splat(6)), splat(6))
 }
 
 /** Applies the function to [begin, end). The last one to three elements go through scratch, so that the loop is there once. */
