@@ -1,5 +1,5 @@
 // How strided operands are told to kernels: axes merged where they run on without a gap, then written down for assembly/strided.ts.
-import type { Shape } from '../tensor/shape.ts'
+import { isContiguous, type Shape } from '../tensor/shape.ts'
 import { i32View, withTemp } from '../wasm/index.ts'
 
 /** Axes merged where every operand runs on without a gap, sizes of 1 left out. */
@@ -44,12 +44,11 @@ function wayOf(shape: Shape, strides: Shape): number {
  * Strides are in elements, all at `shape`.
  */
 export function withLayout(shape: Shape, strides: readonly Shape[], fn: (layout: number) => void): void {
+  if (strides.every((s) => isContiguous(shape, s))) return fn(0)
   const merged = collapse(shape, strides)
   const ways = merged.strides.map((s) => wayOf(merged.shape, s))
-  const rank = merged.shape.length
-  if (rank === 0 || ways.every((way) => way === DENSE)) return fn(0)
   const words = [
-    rank,
+    merged.shape.length,
     ...ways,
     ...new Array<number>(OPERANDS - ways.length).fill(DENSE),
     ...merged.shape,

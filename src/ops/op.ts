@@ -19,7 +19,8 @@ type Keywords<P extends readonly string[], A extends unknown[]> = {
   [I in Extract<keyof P, `${number}`> as P[I] & string]?: I extends keyof A ? A[I] : never
 }
 type Prefixes<A extends unknown[]> = A extends [infer F, ...infer R] ? [] | [F, ...Prefixes<R>] : []
-type WithKeywords<A extends unknown[], K> = Prefixes<Required<A>> extends infer X extends unknown[] ? (X extends unknown[] ? [...X, K] : never) : never
+type WithKeywords<A extends unknown[], K> =
+  Prefixes<Required<A>> extends infer X extends unknown[] ? (X extends unknown[] ? [...X, K] : never) : never
 
 interface Described {
   /** PyTorch's name. */
@@ -48,9 +49,8 @@ export interface Op<A extends unknown[], R, K> {
 }
 
 /** The method that an op becomes: the same call without the tensor it is called on. */
-export type Method<T> = T extends Op<[Tensor, ...infer A], infer R, infer K>
-  ? { (...args: A): R; (...args: WithKeywords<A, K>): R }
-  : never
+export type Method<T> =
+  T extends Op<[Tensor, ...infer A], infer R, infer K> ? { (...args: A): R; (...args: WithKeywords<A, K>): R } : never
 /** The methods that a namespace of ops gives to Tensor. */
 export type Methods<T> = { [K in keyof T as T[K] extends { readonly def: OpDescription } ? K : never]: Method<T[K]> }
 
@@ -75,22 +75,29 @@ export function defineOp<A extends unknown[], R, const P extends readonly string
   description: Described & { params: P; forward: (record: Recorder, ...args: A) => R },
 ): Op<A, R, Keywords<P, A>> {
   const { name, forward } = description
+  const differentiable = description.differentiable !== false
   return wrap<A, R, Keywords<P, A>>(description, (args) => {
-    const inputs = tensorsIn(args)
-    const recording = is_grad_enabled() && description.differentiable !== false && inputs.some((t) => t.requires_grad)
-    const record: Recorder = (result, saved, backward) => {
-      if (!recording) return result
-      const outputs = (Array.isArray(result) ? result : [result]) as Tensor[]
-      const node = new GradNode(name, inputs, outputs.map(({ shape, dtype }) => ({ shape, dtype })), saved, backward)
-      node.retain() // until the outputs hold it
-      outputs.forEach((out, i) => {
-        if (isFloating(out.dtype)) out.attach(node, i)
-      })
-      node.release()
-      return result
-    }
+    if (!is_grad_enabled()) return tidy(() => forward(recordNothing, ...(args as A)))
+    const record = differentiable && anyRequiresGrad(args) ? recorder(name, args) : recordNothing
     return no_grad(() => tidy(() => forward(record, ...(args as A))))
   })
+}
+
+const recordNothing: Recorder = (result) => result
+
+/** Hangs a node off the results. */
+function recorder(name: string, args: unknown[]): Recorder {
+  return (result, saved, backward) => {
+    const outputs = (Array.isArray(result) ? result : [result]) as Tensor[]
+    const infos = outputs.map(({ shape, dtype }) => ({ shape, dtype }))
+    const node = new GradNode(name, tensorsIn(args), infos, saved, backward)
+    node.retain() // until the outputs hold it
+    outputs.forEach((out, i) => {
+      if (isFloating(out.dtype)) out.attach(node, i)
+    })
+    node.release()
+    return result
+  }
 }
 
 /** Defines an op made of other ops, whose gradient is theirs. */
@@ -111,7 +118,9 @@ function wrap<A extends unknown[], R, K>(
     const started = performance.now()
     const result = run(args)
     const shapes = tensorsIn(args).map((t) => `${t.dtype === 'float32' ? '' : t.dtype}${show(t.shape)}`)
-    console.error(`${name} ${shapes.join(' ')} ${(performance.now() - started).toFixed(3)} ms, ${runtimeInfo().lastThreads} threads`)
+    console.error(
+      `${name} ${shapes.join(' ')} ${(performance.now() - started).toFixed(3)} ms, ${runtimeInfo().lastThreads} threads`,
+    )
     return result
   }
   const def: OpDescription = {
@@ -126,6 +135,15 @@ function wrap<A extends unknown[], R, K>(
   return Object.assign(call, { def }) as unknown as Op<A, R, K>
 }
 
+function anyRequiresGrad(args: unknown[]): boolean {
+  for (const x of args) {
+    if (x instanceof Tensor) {
+      if (x.requires_grad) return true
+    } else if (Array.isArray(x)) for (const y of x) if (y instanceof Tensor && y.requires_grad) return true
+  }
+  return false
+}
+
 /** Tensors among the arguments, one level of lists deep, in order. */
 function tensorsIn(args: unknown[]): Tensor[] {
   return args.flat(1).filter((x): x is Tensor => x instanceof Tensor)
@@ -134,7 +152,9 @@ function tensorsIn(args: unknown[]): Tensor[] {
 /** Puts a last object of keyword arguments in its places. */
 function positional(name: string, params: readonly string[], given: unknown[]): unknown[] {
   if (given.length > params.length)
-    throw new RushlightError(`${name}: ${given.length} arguments given, expected at most ${params.length}: ${params.join(', ')}`)
+    throw new RushlightError(
+      `${name}: ${given.length} arguments given, expected at most ${params.length}: ${params.join(', ')}`,
+    )
   const last = given[given.length - 1]
   if (last === null || typeof last !== 'object' || Object.getPrototypeOf(last) !== Object.prototype) return given
   const args = given.slice(0, -1)
@@ -150,5 +170,7 @@ function positional(name: string, params: readonly string[], given: unknown[]): 
 /** @throws RushlightError naming op and argument when it is not a tensor */
 export function checkTensor(op: string, argument: string, value: unknown): asserts value is Tensor {
   if (!(value instanceof Tensor))
-    throw new RushlightError(`${op}: ${argument} must be a tensor, found ${value === null ? 'null' : typeof value}. Hint: tensor(…)`)
+    throw new RushlightError(
+      `${op}: ${argument} must be a tensor, found ${value === null ? 'null' : typeof value}. Hint: tensor(…)`,
+    )
 }

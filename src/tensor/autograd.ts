@@ -1,8 +1,8 @@
 // Reverse mode. There is no global tape: a node hangs off the outputs of its op and owns what the op saved.
-import { RushlightError, ShapeError } from '../util/errors.ts'
-import { currentScope, keep, tidy } from './scope.ts'
-import { show } from './shape.ts'
-import { Storage } from './storage.ts'
+import { checkOptions, RushlightError, ShapeError } from '../util/errors.ts'
+import { currentScope, keep, refusePromise, type Scope, tidy } from './scope.ts'
+import { isContiguous, sameShape, show } from './shape.ts'
+import type { Storage } from './storage.ts'
 import { Tensor } from './tensor.ts'
 import type { DType } from './dtype.ts'
 import type { Shape } from './shape.ts'
@@ -29,18 +29,17 @@ export function isGradRequested(): boolean {
 }
 
 function withRecording<R>(value: boolean, name: string, fn: () => R): R {
-  const before = [recording, explicit]
+  const wasRecording = recording
+  const wasExplicit = explicit
   recording = value
   explicit = value
   try {
     const result = fn()
-    if (result instanceof Promise) {
-      result.catch(() => {})
-      throw new RushlightError(`${name}: the function returned a promise, and the mode ends at the first await. Hint: compute is synchronous; await outside`)
-    }
+    refusePromise(name, 'the mode', result)
     return result
   } finally {
-    ;[recording, explicit] = before
+    recording = wasRecording
+    explicit = wasExplicit
   }
 }
 
@@ -85,7 +84,9 @@ export class GradNode {
     saved: Tensor[],
     private readonly compute: Backward,
   ) {
-    this.inputs = inputs.map((t) => (t.node ? { node: t.node.retain(), index: t.outputIndex } : t.requires_grad ? { leaf: t } : null))
+    this.inputs = inputs.map((t) =>
+      t.node ? { node: t.node.retain(), index: t.outputIndex } : t.requires_grad ? { leaf: t } : null,
+    )
     this.saved = saved.map((t) => ({
       storage: t.storage.retain(),
       version: t.storage.version,
@@ -117,17 +118,15 @@ export class GradNode {
     return hooks
   }
 
-  /** Gradients of the inputs. Missing output gradients count as zeros. */
-  run(grads: (Tensor | null)[], zeros: (shape: Shape, dtype: DType) => Tensor): (Tensor | null | undefined)[] {
+  /** Gradients of the inputs. Those of outputs that nothing came from are missing: hooks do not see them, and they count as zeros. */
+  run(grads: (Tensor | null)[]): (Tensor | null | undefined)[] {
     if (this.freed)
       throw new RushlightError(
         `backward: the graph behind ${this.name} was freed by an earlier backward(). Hint: backward({ retain_graph: true }) the first time`,
       )
-    const given = grads.map((g, i) => {
-      let grad = g ?? zeros(this.outputs[i].shape, this.outputs[i].dtype)
-      for (const hook of this.hooks.get(i) ?? []) grad = hook(grad) || grad
-      return grad
-    })
+    const given = grads.map((grad, i) =>
+      grad ? throughHooks(grad, this.hooks.get(i)) : ops.zeros(this.outputs[i].shape, this.outputs[i].dtype),
+    )
     const saved = this.saved.map((s) => {
       if (s.storage.version !== s.version)
         throw new RushlightError(
@@ -135,10 +134,16 @@ export class GradNode {
         )
       return new Tensor(s.storage.retain(), s.shape, s.strides, s.offset, s.dtype)
     })
-    return this.compute(given, saved, this.inputs.map((edge) => edge !== null))
+    return this.compute(
+      given,
+      saved,
+      this.inputs.map((edge) => edge !== null),
+    )
   }
 
+  /** Gives up what was saved. What saved nothing may be walked again, as in torch. */
   freeSaved(): void {
+    if (this.saved.length === 0) return
     this.freed = true
     for (const { storage } of this.saved) storage.release()
     this.saved = []
@@ -147,8 +152,14 @@ export class GradNode {
 
 type Edge = { node: GradNode; index: number } | { leaf: Tensor }
 
-/** What to do with the gradient of a leaf. Takes over the tensor. */
-type Sink = (leaf: Tensor, grad: Tensor) => void
+function throughHooks(grad: Tensor, hooks: Iterable<Hook> | null | undefined): Tensor {
+  let seen = grad
+  if (hooks) for (const hook of [...hooks]) seen = hook(seen) || seen
+  return seen
+}
+
+/** What to do with the whole gradient of a leaf. `spare` says that nobody else has it: it may be kept. */
+type Sink = (leaf: Tensor, grad: Tensor, spare: boolean) => void
 
 // Ops that autograd itself needs; src/ops gives them, since layers import only downwards.
 interface Arithmetic {
@@ -189,83 +200,123 @@ function order(roots: GradNode[]): GradNode[] {
   return sorted.reverse()
 }
 
-/** @internal Walks the graph behind `roots`, giving each leaf's gradient to `sink`. */
+/** @internal Walks the graph behind `roots`, giving each leaf's gradient to `sink` once. */
 export function backward(roots: Tensor[], gradients: (Tensor | null)[], retainGraph: boolean, sink: Sink): void {
-  const pending = new Map<GradNode, (Tensor | null)[]>()
-
-  /** Adds to the gradient of a node's output. Takes over the tensor. */
-  const collect = (node: GradNode, index: number, grad: Tensor) => {
-    let slots = pending.get(node)
-    if (!slots) pending.set(node, (slots = new Array<Tensor | null>(node.outputs.length).fill(null)))
-    const before = slots[index]
-    if (!before) slots[index] = keep(grad)
-    else if (before.storage.exclusive && before.is_contiguous()) {
-      ops.addInPlace(before, grad)
-      grad.dispose()
-    } else {
-      slots[index] = keep(ops.add(before, grad))
-      before.dispose()
-      grad.dispose()
-    }
-  }
-
   no_grad(() =>
     tidy(() => {
-      try {
-        roots.forEach((root, i) => {
-          if (!root.requires_grad)
-            throw new RushlightError(
-              'backward: nothing was recorded for this tensor. Hint: requires_grad on a leaf; a model in eval() records only inside enable_grad(() => …), train() records always',
-            )
-          const given = gradients[i]
-          if (!given && root.numel() !== 1)
-            throw new ShapeError(`backward: a tensor of shape ${show(root.shape)} needs a gradient of its shape. Hint: backward(gradient), or sum() first`)
-          if (given && show(given.shape) !== show(root.shape))
-            throw new ShapeError(`backward: the gradient has shape ${show(given.shape)}, expected ${show(root.shape)}`)
-          const grad = given ? given.alias() : ops.ones(root.shape, root.dtype)
-          if (root.node) collect(root.node, root.outputIndex, grad)
-          else sink(root, grad)
-        })
-        for (const node of order(roots.flatMap((root) => root.node ?? []))) {
-          const grads = pending.get(node)
-          if (grads) {
-            pending.delete(node)
-            try {
-              tidy(() => runNode(node, grads, collect, sink))
-            } finally {
-              for (const grad of grads) grad?.dispose()
-            }
-          }
-          if (!retainGraph) node.freeSaved()
+      const scope = currentScope() as Scope
+      const firsts = roots.map((root, i) => firstGradient(root, gradients[i]))
+      const nodes = order(roots.flatMap((root) => root.node ?? []))
+      const pending = new Map<GradNode, (Tensor | null)[]>()
+      const leaves = new Map<Tensor, { sum: Tensor | null; awaited: number }>()
+      const edges = roots.map(
+        (root): Edge => (root.node ? { node: root.node, index: root.outputIndex } : { leaf: root }),
+      )
+      for (const edge of [...edges, ...nodes.flatMap((node) => node.inputs)]) {
+        if (!edge || 'node' in edge) continue
+        const entry = leaves.get(edge.leaf)
+        if (entry) entry.awaited++
+        else leaves.set(edge.leaf, { sum: null, awaited: 1 })
+      }
+
+      /** Hands a gradient, or none, along an edge. A leaf's goes on when all have come, so that its hooks see the whole. */
+      const deliver = (edge: Edge, grad: Tensor | null) => {
+        if ('node' in edge) {
+          if (!grad) return
+          let slots = pending.get(edge.node)
+          if (!slots) pending.set(edge.node, (slots = new Array<Tensor | null>(edge.node.outputs.length).fill(null)))
+          slots[edge.index] = plus(slots[edge.index], grad, scope)
+          return
         }
-      } finally {
-        for (const slots of pending.values()) for (const grad of slots) grad?.dispose()
+        const entry = leaves.get(edge.leaf) as { sum: Tensor | null; awaited: number }
+        if (grad) entry.sum = plus(entry.sum, grad, scope)
+        const { sum } = entry
+        if (--entry.awaited > 0 || !sum) return
+        tidy(() => {
+          const seen = throughHooks(sum, edge.leaf.leafHooks)
+          sink(edge.leaf, seen, seen === sum && sum.scope === scope && isWhole(sum))
+        })
+        if (sum.scope === scope) sum.dispose() // else a hook or the leaf kept it
+      }
+
+      edges.forEach((edge, i) => void deliver(edge, firsts[i]))
+      for (const node of nodes) {
+        const grads = pending.get(node)
+        pending.delete(node)
+        const results = grads ? tidy(() => inputGradients(node, grads)) : []
+        for (const grad of grads ?? []) if (grad?.scope === scope) grad.dispose()
+        if (!retainGraph) node.freeSaved()
+        node.inputs.forEach((edge, i) => {
+          if (edge) deliver(edge, results[i] ?? null)
+        })
       }
     }),
   )
 }
 
-function runNode(node: GradNode, grads: (Tensor | null)[], collect: (n: GradNode, i: number, g: Tensor) => void, sink: Sink): void {
-  const results = node.run(grads, ops.zeros)
-  node.inputs.forEach((edge, i) => {
+/** What the walk starts from at a root. */
+function firstGradient(root: Tensor, given: Tensor | null): Tensor {
+  if (root.disposed)
+    throw new RushlightError(`backward: a tensor of shape ${show(root.shape)} was used after dispose()`)
+  if (!root.requires_grad)
+    throw new RushlightError(
+      'backward: nothing was recorded for this tensor. Hint: requires_grad on a leaf; a model in eval() records only inside enable_grad(() => …), train() records always',
+    )
+  if (!given) {
+    if (root.numel() !== 1)
+      throw new ShapeError(
+        `backward: a tensor of shape ${show(root.shape)} needs a gradient of its shape. Hint: backward(gradient), or sum() first`,
+      )
+    return ops.ones(root.shape, root.dtype)
+  }
+  if (!sameShape(given.shape, root.shape))
+    throw new ShapeError(`backward: the gradient has shape ${show(given.shape)}, expected ${show(root.shape)}`)
+  return given.dtype === root.dtype ? given.alias() : ops.copy(given, root.dtype)
+}
+
+/** The sum of what has come and what comes, both given up for it; in `scope`. */
+function plus(sum: Tensor | null, grad: Tensor, scope: Scope): Tensor {
+  let total = grad
+  if (sum?.storage.exclusive && sum.scope === scope && sum.is_contiguous()) {
+    ops.addInPlace(sum, grad)
+    grad.dispose()
+    return sum
+  }
+  if (sum) {
+    total = ops.add(sum, grad)
+    sum.dispose()
+    grad.dispose()
+  }
+  if (total.scope !== scope) total.moveTo(scope)
+  return total
+}
+
+/** Whether it is all there is in its storage, in order, and nobody else's. */
+function isWhole(t: Tensor): boolean {
+  return t.storage.exclusive && isContiguous(t.shape, t.strides) && t.storage.bytes === t.numel() * t.element_size()
+}
+
+/** The gradients that a node hands to its inputs, each a handle of its own: two may be one tensor, or the incoming one. */
+function inputGradients(node: GradNode, grads: (Tensor | null)[]): (Tensor | null)[] {
+  const results = node.run(grads)
+  return node.inputs.map((edge, i) => {
     const result = results[i]
-    if (!edge || !result) return
-    // The same tensor may be the gradient of two inputs, or be the incoming one: each receiver gets a handle of its own.
-    const grad = result.alias()
-    if ('node' in edge) collect(edge.node, edge.index, grad)
-    else {
-      let seen = grad
-      for (const hook of edge.leaf.leafHooks ?? []) seen = hook(seen) || seen
-      sink(edge.leaf, seen)
-    }
+    if (!edge || !result) return null
+    const { shape, dtype } = 'node' in edge ? edge.node.outputs[edge.index] : edge.leaf
+    if (!sameShape(result.shape, shape))
+      throw new ShapeError(
+        `backward of ${node.name}: the gradient of input ${i} has shape ${show(result.shape)}, expected ${show(shape)}`,
+      )
+    return result.dtype === dtype ? result.alias() : ops.copy(result, dtype)
   })
 }
 
 /** @internal Adds to a leaf's `.grad`, which the leaf owns. */
-export function accumulate(leaf: Tensor, grad: Tensor): void {
-  if (leaf.disposed) throw new RushlightError(`backward: a leaf of shape ${show(leaf.shape)} was disposed of before its gradient came`)
+export function accumulate(leaf: Tensor, grad: Tensor, spare: boolean): void {
+  if (leaf.disposed)
+    throw new RushlightError(`backward: a leaf of shape ${show(leaf.shape)} was disposed of before its gradient came`)
   if (leaf.grad) ops.addInPlace(leaf.grad, grad)
-  else leaf.grad = keep(ops.copy(grad, leaf.dtype))
+  else leaf.grad = keep(spare ? grad : ops.copy(grad, leaf.dtype))
 }
 
 /**
@@ -275,41 +326,43 @@ export function accumulate(leaf: Tensor, grad: Tensor): void {
 export function grad(
   outputs: Tensor | Tensor[],
   inputs: Tensor | Tensor[],
-  options: { grad_outputs?: Tensor | Tensor[]; retain_graph?: boolean; allow_unused?: boolean } = {},
+  options: { grad_outputs?: Tensor | (Tensor | null)[]; retain_graph?: boolean; allow_unused?: boolean } = {},
 ): (Tensor | null)[] {
-  for (const key of Object.keys(options))
-    if (!['grad_outputs', 'retain_graph', 'allow_unused'].includes(key))
-      throw new RushlightError(`grad: unsupported option ${key}. Supported: grad_outputs, retain_graph, allow_unused`)
-  const list = <T>(x: T | T[] | undefined): T[] => (x === undefined ? [] : Array.isArray(x) ? x : [x])
-  const wanted = list(inputs)
+  checkOptions('grad', options, ['grad_outputs', 'retain_graph', 'allow_unused'])
+  const list = <T>(x: T | T[]): T[] => (Array.isArray(x) ? x : [x])
   const roots = list(outputs)
-  const given = list(options.grad_outputs)
-  const found = new Map<Tensor, Tensor>()
-  const sums: (Tensor | null)[] = wanted.map(() => null)
-  // An input that is not a leaf is watched by a hook on the output that it is.
-  const watches = wanted.map((input, i) =>
-    input.node
-      ? input.register_hook((g) => {
-          sums[i] = keep(ops.copy(g, input.dtype))
+  const wanted = list(inputs)
+  const given = options.grad_outputs ? list<Tensor | null>(options.grad_outputs) : roots.map(() => null)
+  if (given.length !== roots.length)
+    throw new RushlightError(`grad: ${given.length} grad_outputs for ${roots.length} outputs`)
+  wanted.forEach((input, i) => {
+    if (!input.requires_grad)
+      throw new RushlightError(`grad: input ${i} does not require gradients. Hint: requires_grad_() before it is used`)
+  })
+  return tidy(() => {
+    const scope = currentScope()
+    const found: (Tensor | null)[] = wanted.map(() => null)
+    const find = (i: number, g: Tensor) => {
+      found[i] = ops.copy(g, wanted[i].dtype)
+      found[i]?.moveTo(scope)
+    }
+    // An input that is not a leaf is watched by a hook on the output that it is.
+    const watches = wanted.map((input, i) => (input.node ? input.register_hook((g) => find(i, g)) : null))
+    try {
+      backward(roots, given, options.retain_graph ?? false, (leaf, g) => {
+        wanted.forEach((input, i) => {
+          if (input === leaf) find(i, g)
         })
-      : null,
-  )
-  const scope = currentScope()
-  try {
-    backward(roots, roots.map((_, i) => given[i] ?? null), options.retain_graph ?? false, (leaf, g) => {
-      if (!wanted.includes(leaf)) return
-      const before = found.get(leaf)
-      if (before) ops.addInPlace(before, g)
-      else found.set(leaf, keep(ops.copy(g, leaf.dtype)))
+      })
+    } finally {
+      for (const watch of watches) watch?.remove()
+    }
+    found.forEach((result, i) => {
+      if (!result && !options.allow_unused)
+        throw new RushlightError(
+          `grad: the outputs do not depend on input ${i}. Hint: { allow_unused: true } gives null for it`,
+        )
     })
-  } finally {
-    for (const watch of watches) watch?.remove()
-  }
-  return wanted.map((input, i) => {
-    const result = sums[i] ?? found.get(input) ?? null
-    if (!result && !options.allow_unused)
-      throw new RushlightError(`grad: the outputs do not depend on input ${i}. Hint: { allow_unused: true } gives null for it`)
-    result?.moveTo(scope)
-    return result
+    return found
   })
 }

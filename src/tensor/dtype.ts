@@ -13,7 +13,11 @@ interface DTypeInfo {
   /** Order of promotion within a kind (bool < integer < floating). */
   kind: 0 | 1 | 2
   /** The typed array that holds it; float16 and bfloat16 as their 16 bits. */
-  array: new (buffer: ArrayBufferLike, offset?: number, length?: number) => TypedArray
+  array: new (
+    buffer: ArrayBufferLike,
+    offset?: number,
+    length?: number,
+  ) => TypedArray
 }
 
 /** What each dtype is. bfloat16 and float16 are storage: kernels widen them, compute is float32. */
@@ -44,7 +48,11 @@ const ALIASES: Readonly<Record<string, DType>> = {
  */
 export function dtypeOf(name: string): DType {
   const plain = name.replace(/^torch\./, '')
-  const dtype = Object.hasOwn(DTYPES, plain) ? (plain as DType) : Object.hasOwn(ALIASES, plain) ? ALIASES[plain] : undefined
+  const dtype = Object.hasOwn(DTYPES, plain)
+    ? (plain as DType)
+    : Object.hasOwn(ALIASES, plain)
+      ? ALIASES[plain]
+      : undefined
   if (dtype) return dtype
   throw new RushlightError(
     `Unknown dtype '${name}'. Supported: ${Object.keys(DTYPES).join(', ')}. Hint: float64 is not among them; float32 is the widest`,

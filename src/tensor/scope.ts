@@ -26,11 +26,12 @@ export function tidy<R>(fn: () => R): R {
   current = scope
   try {
     const result = fn()
-    if (result instanceof Promise) {
-      result.catch(() => {})
-      throw new RushlightError('tidy: the function returned a promise, and a scope ends at the first await. Hint: compute is synchronous; await outside')
+    if (result instanceof Tensor) {
+      if (result.scope === scope) result.moveTo(scope.parent)
+    } else if (typeof result === 'object' && result !== null) {
+      refusePromise('tidy', 'a scope', result)
+      escape(result, scope, new Set())
     }
-    escape(result, scope, 0)
     return result
   } finally {
     current = scope.parent
@@ -38,16 +39,26 @@ export function tidy<R>(fn: () => R): R {
   }
 }
 
-/** Moves the tensors found in `value` out of `scope`. */
-function escape(value: unknown, scope: Scope, depth: number): void {
-  if (value === null || typeof value !== 'object' || depth > 8) return
+/** @internal @throws RushlightError for a promise, since `what` (a scope, a mode) is over when its function first awaits */
+export function refusePromise(name: string, what: string, result: unknown): void {
+  if (!(result instanceof Promise)) return
+  result.catch(() => {}) // this error is the one to see
+  throw new RushlightError(
+    `${name}: the function returned a promise, and ${what} ends at the first await. Hint: compute is synchronous; await outside`,
+  )
+}
+
+/** Moves the tensors found in `value` out of `scope`; objects may refer to each other in circles. */
+function escape(value: unknown, scope: Scope, seen: Set<object>): void {
+  if (value === null || typeof value !== 'object') return
   if (value instanceof Tensor) {
     if (value.scope === scope) value.moveTo(scope.parent)
-  } else if (Array.isArray(value) || value instanceof Map || value instanceof Set) {
-    for (const item of value.values()) escape(item, scope, depth + 1)
-  } else if (!ArrayBuffer.isView(value)) {
-    for (const key of Object.keys(value)) escape((value as Record<string, unknown>)[key], scope, depth + 1)
+    return
   }
+  if (ArrayBuffer.isView(value) || seen.has(value)) return
+  seen.add(value)
+  const items = Array.isArray(value) || value instanceof Map || value instanceof Set ? value : Object.values(value)
+  for (const item of items.values()) escape(item, scope, seen)
 }
 
 /** Takes a tensor out of every scope: it lives until dispose(), or until the garbage collector finds it. Returns it. */

@@ -24,12 +24,18 @@ export function contiguousStrides(shape: Shape): number[] {
 export function isContiguous(shape: Shape, strides: Shape): boolean {
   let step = 1
   for (let i = shape.length - 1; i >= 0; i--) {
-    if (shape[i] === 0) return true
     if (shape[i] !== 1) {
-      if (strides[i] !== step) return false
+      if (strides[i] !== step) return shape.includes(0)
       step *= shape[i]
     }
   }
+  return true
+}
+
+/** Whether two shapes (or strides) are the same. */
+export function sameShape(a: Shape, b: Shape): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
   return true
 }
 
@@ -45,7 +51,9 @@ export function show(shape: Shape): string {
 export function normalizeDim(op: string, dim: number, rank: number): number {
   const range = Math.max(rank, 1)
   if (!Number.isInteger(dim) || dim < -range || dim >= range)
-    throw new ShapeError(`${op}: dim ${dim} is out of range, expected ${-range} to ${range - 1} for a tensor of ${rank} dimensions`)
+    throw new ShapeError(
+      `${op}: dim ${dim} is out of range, expected ${-range} to ${range - 1} for a tensor of ${rank} dimensions`,
+    )
   return dim < 0 ? dim + range : dim
 }
 

@@ -28,20 +28,25 @@ export class Storage {
   /** Address in the heap. */
   get ptr(): number {
     if (this.at !== undefined) return this.at
-    this.at = alloc(this.bytes, this.label)
-    const initialize = this.initialize
+    const { initialize } = this
+    const at = alloc(this.bytes, this.label)
+    this.at = at
     this.initialize = undefined
-    initialize?.(this)
-    return this.at
+    try {
+      initialize?.(this)
+    } catch (error) {
+      // As if it had never been looked at, lest the next look find what nobody has filled.
+      free(at)
+      this.at = undefined
+      this.initialize = initialize
+      throw error
+    }
+    return at
   }
 
   /** Whether it has memory yet. */
   get materialized(): boolean {
     return this.at !== undefined
-  }
-
-  get alive(): boolean {
-    return this.refs > 0
   }
 
   /** Whether one holder alone has it, so that it may be written to without anyone noticing. */

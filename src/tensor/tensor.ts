@@ -1,5 +1,5 @@
 // Tensor: a shape and strides over a piece of the heap. Its operations are attached by src/ops from the op table.
-import { DTypeError, RushlightError, ShapeError } from '../util/errors.ts'
+import { checkOptions, DTypeError, RushlightError, ShapeError } from '../util/errors.ts'
 import { f32View, i32View, i64View, i8View, u16View, u8View } from '../wasm/index.ts'
 import { accumulate, backward, type GradNode, type Hook } from './autograd.ts'
 import { DTYPES, type DType, dtypeOf, isFloating, type TypedArray } from './dtype.ts'
@@ -11,7 +11,16 @@ import { Storage } from './storage.ts'
 
 /** Nested arrays of numbers, bigints or booleans, as `tensor()` takes and `tolist()` gives. */
 export type NestedArray<T> = T | NestedArray<T>[]
-export type TensorData = NestedArray<number | bigint | boolean> | TypedArray | Float64Array | Int16Array | Uint32Array | BigUint64Array
+export type TensorData =
+  | NestedArray<number | bigint | boolean>
+  | TypedArray
+  | Float64Array
+  | Int16Array
+  | Uint32Array
+  | BigUint64Array
+
+/** What Node's console asks for. */
+const inspect = Symbol.for('nodejs.util.inspect.custom')
 
 /** What a tensor holds of the heap and of the tape; apart from it, so that a finalizer can give it back. */
 class Holdings {
@@ -26,7 +35,10 @@ class Holdings {
 }
 
 /** Only a net for loose tensors in a notebook: it fires when the event loop turns, never inside a synchronous loop. */
-const net = new FinalizationRegistry<Holdings>((holdings) => holdings.release())
+const net = new FinalizationRegistry<Holdings>((holdings) => {
+  live--
+  holdings.release()
+})
 
 let live = 0
 
@@ -59,33 +71,32 @@ export class Tensor {
   constructor(type: string, data: ArrayLike<number> | ArrayLike<bigint>, dims: Shape)
   /** @internal Takes over one reference to the storage. */
   constructor(storage: Storage, shape: Shape, strides: Shape, offset: number, dtype: DType)
-  constructor(...args: [string, ArrayLike<number> | ArrayLike<bigint>, Shape] | [Storage, Shape, Shape, number, DType]) {
-    let holdings: Holdings
-    if (typeof args[0] === 'string') {
-      const [type, data, dims] = args as [string, ArrayLike<number>, Shape]
-      this.dtype = dtypeOf(type)
-      this.shape = [...dims]
-      this.strides = contiguousStrides(dims)
-      this.offset = 0
-      holdings = new Holdings(filledStorage(data, this.shape, this.dtype))
+  constructor(
+    source: string | Storage,
+    second: ArrayLike<number> | ArrayLike<bigint>,
+    third: Shape,
+    offset = 0,
+    dtype: DType = 'float32',
+  ) {
+    if (typeof source === 'string') {
+      this.dtype = dtypeOf(source)
+      this.shape = [...third]
+      this.strides = contiguousStrides(third)
+      this.holdings = new Holdings(filledStorage(second, this.shape, this.dtype))
     } else {
-      const [storage, shape, strides, offset, dtype] = args as [Storage, Shape, Shape, number, DType]
-      this.shape = shape
-      this.strides = strides
-      this.offset = offset
       this.dtype = dtype
-      holdings = new Holdings(storage)
+      this.shape = second as Shape
+      this.strides = third
+      this.holdings = new Holdings(source)
     }
-    this.holdings = holdings
+    this.offset = offset
     live++
     this.moveTo(currentScope())
   }
 
   /** New memory of that shape, not cleared. `label` (the op) is named when memory runs out. */
   static empty(shape: Shape, dtype: DType = 'float32', label = 'empty'): Tensor {
-    for (const size of shape)
-      if (!Number.isInteger(size) || size < 0)
-        throw new ShapeError(`${label}: sizes must be whole numbers from 0 up, found shape ${show(shape)}`)
+    checkSizes(label, shape)
     const storage = Storage.allocate(numelOf(shape) * DTYPES[dtype].bytes, label)
     return new Tensor(storage, [...shape], contiguousStrides(shape), 0, dtype)
   }
@@ -103,7 +114,10 @@ export class Tensor {
   /** @internal The storage; throws when the tensor has been disposed of. */
   get storage(): Storage {
     const { storage } = this.holdings
-    if (!storage) throw new RushlightError(`A tensor of shape ${show(this.shape)} was used after dispose(). Hint: it left its tidy() or no_grad module call; return it, or keep() it`)
+    if (!storage)
+      throw new RushlightError(
+        `A tensor of shape ${show(this.shape)} was used after dispose(). Hint: it left its tidy() or no_grad module call; return it, or keep() it`,
+      )
     return storage
   }
 
@@ -210,28 +224,25 @@ export class Tensor {
   /** A copy of the elements in row-major order: Float32Array, BigInt64Array …; float16 and bfloat16 as their 16 bits, bool as bytes. */
   get data(): TypedArray {
     if (this.is_contiguous()) return this.view1d().slice()
-    const { bytes, array } = DTYPES[this.dtype]
-    const n = this.numel()
-    const out = new array(new ArrayBuffer(n * bytes))
-    const whole = this.alias([this.reach()], [1], this.offset)
-    const view = whole.view1d()
-    let at = 0
+    const out = new DTYPES[this.dtype].array(new ArrayBuffer(this.numel() * this.element_size()))
+    const heap = this.reach()
+    let to = 0
     const walk = (dim: number, from: number) => {
-      if (dim === this.ndim) out[at++] = view[from]
+      if (dim === this.ndim) out[to++] = heap[from]
       else for (let i = 0; i < this.shape[dim]; i++) walk(dim + 1, from + i * this.strides[dim])
     }
     walk(0, 0)
-    whole.dispose()
     return out
   }
 
-  /** Elements from the first to the last that it looks at. */
-  private reach(): number {
-    return this.shape.reduce((last, size, i) => last + (size - 1) * this.strides[i], 0) + 1
+  /** @internal What lies from the first element to the last, element i of the view being i steps from the first. Valid until the next allocation. */
+  reach(): TypedArray {
+    const last = this.shape.reduce((at, size, d) => at + (size - 1) * this.strides[d], 0)
+    return viewOf(this.ptr, this.numel() === 0 ? 0 : last + 1, this.dtype)
   }
 
   /** The elements as JavaScript numbers (or booleans). @throws RushlightError for an int64 beyond 2^53 */
-  private numbers(): (number | boolean)[] {
+  private numbers(op: string): (number | boolean)[] {
     const { data } = this
     const out = new Array<number | boolean>(data.length)
     for (let i = 0; i < data.length; i++) {
@@ -241,7 +252,9 @@ export class Tensor {
       else if (this.dtype === 'bfloat16') out[i] = fromBfloat16(x as number)
       else out[i] = Number(x)
       if (typeof x === 'bigint' && !Number.isSafeInteger(out[i]))
-        throw new RushlightError(`tolist: the int64 ${x} has no exact JavaScript number. Hint: .data is a BigInt64Array`)
+        throw new RushlightError(
+          `${op}: ${x} is beyond 2^53, where JavaScript numbers are not exact. Hint: .data is a BigInt64Array`,
+        )
     }
     return out
   }
@@ -249,29 +262,31 @@ export class Tensor {
   /** The elements as nested arrays of numbers or booleans; a number for a tensor without dimensions. */
   // biome-ignore lint/suspicious/noExplicitAny: the depth of nesting is known only at run time; unknown would make every use a cast
   tolist(): any {
-    const flat = this.numbers()
+    const flat = this.numbers('tolist')
     if (this.ndim === 0) return flat[0]
+    const row = this.shape[this.ndim - 1]
     let at = 0
     const nest = (dim: number): NestedArray<number | boolean>[] =>
-      Array.from({ length: this.shape[dim] }, () => (dim === this.ndim - 1 ? flat[at++] : nest(dim + 1)))
+      dim === this.ndim - 1 ? flat.slice(at, (at += row)) : Array.from({ length: this.shape[dim] }, () => nest(dim + 1))
     return nest(0)
   }
 
   /** The one element as a number. @throws ShapeError when there are more or none */
   item(): number {
-    if (this.numel() !== 1) throw new ShapeError(`item: expected a tensor of one element, found shape ${show(this.shape)}. Hint: tolist()`)
-    return Number(this.numbers()[0])
+    if (this.numel() !== 1)
+      throw new ShapeError(`item: expected a tensor of one element, found shape ${show(this.shape)}. Hint: tolist()`)
+    return Number(this.numbers('item')[0])
   }
 
   /** As PyTorch prints: four digits, columns aligned, long tensors summarized. */
   toString(): string {
     return printTensor(this)
   }
-  [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return this.disposed ? `tensor(disposed, shape=${show(this.shape)})` : printTensor(this)
+  [inspect](): string {
+    return this.disposed ? `tensor(disposed, shape=${show(this.shape)})` : this.toString()
   }
   [Symbol.for('Deno.customInspect')](): string {
-    return this.toString()
+    return this[inspect]()
   }
 
   // ---- autograd
@@ -301,7 +316,8 @@ export class Tensor {
   }
   /** Turns recording on or off for a leaf. Returns the tensor. @throws DTypeError for integers */
   requires_grad_(value = true): this {
-    if (value && !isFloating(this.dtype)) throw new DTypeError(`requires_grad: only floating dtypes have gradients, found ${this.dtype}`)
+    if (value && !isFloating(this.dtype))
+      throw new DTypeError(`requires_grad: only floating dtypes have gradients, found ${this.dtype}`)
     if (!this.is_leaf && !value) throw new RushlightError('requires_grad = false is for leaves. Hint: detach()')
     if (this.is_leaf) this.leafRequiresGrad = value
     return this
@@ -316,9 +332,7 @@ export class Tensor {
    */
   backward(gradient?: Tensor | null | BackwardOptions, retain_graph = false): void {
     const options = gradient instanceof Tensor || gradient == null ? { gradient, retain_graph } : gradient
-    for (const key of Object.keys(options))
-      if (key !== 'gradient' && key !== 'retain_graph')
-        throw new RushlightError(`backward: unsupported option ${key}. Supported: gradient, retain_graph`)
+    checkOptions('backward', options, ['gradient', 'retain_graph'])
     backward([this], [options.gradient ?? null], options.retain_graph ?? false, accumulate)
   }
   /** Calls `hook(grad)` when the gradient of this tensor is known; a returned tensor replaces it. Returns a handle with remove(). */
@@ -328,6 +342,12 @@ export class Tensor {
     hooks.add(hook)
     return { remove: () => void hooks.delete(hook) }
   }
+}
+
+function checkSizes(op: string, shape: Shape): void {
+  for (const size of shape)
+    if (!Number.isInteger(size) || size < 0)
+      throw new ShapeError(`${op}: sizes must be whole numbers from 0 up, found shape ${show(shape)}`)
 }
 
 /** The contiguous elements of a storage as a typed array over the heap. */
@@ -353,14 +373,17 @@ function viewOf(ptr: number, n: number, dtype: DType): TypedArray {
 
 /** New storage with the given elements, converted to the dtype. */
 function filledStorage(data: ArrayLike<number> | ArrayLike<bigint>, shape: Shape, dtype: DType): Storage {
+  checkSizes('tensor', shape)
   const n = numelOf(shape)
-  if (data.length !== n) throw new ShapeError(`tensor: ${data.length} elements do not fill shape ${show(shape)}, which has ${n}`)
+  if (data.length !== n)
+    throw new ShapeError(`tensor: ${data.length} elements do not fill shape ${show(shape)}, which has ${n}`)
   const storage = Storage.allocate(n * DTYPES[dtype].bytes, 'tensor')
   const view = viewOf(storage.ptr, n, dtype)
   const big = data instanceof BigInt64Array || data instanceof BigUint64Array
   if (view instanceof BigInt64Array) {
     if (data instanceof BigInt64Array) view.set(data)
-    else for (let i = 0; i < n; i++) view[i] = BigInt(typeof data[i] === 'bigint' ? data[i] : Math.trunc(Number(data[i])))
+    else
+      for (let i = 0; i < n; i++) view[i] = BigInt(typeof data[i] === 'bigint' ? data[i] : Math.trunc(Number(data[i])))
   } else if ((dtype === 'float16' || dtype === 'bfloat16') && !(data instanceof Uint16Array)) {
     const toBits = dtype === 'float16' ? toFloat16 : toBfloat16
     for (let i = 0; i < n; i++) view[i] = toBits(Number(data[i]))
