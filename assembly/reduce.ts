@@ -96,28 +96,56 @@ function reduceRow(fn: Fn, x: usize, n: i32, mean: f32): f64 {
   return total
 }
 
+/** Four columns, or the first of them alone. */
+// @ts-ignore: decorator
+@inline
+function columnsAt(x: usize, single: bool): v128 {
+  return single ? v128.load32_zero(x) : v128.load(x)
+}
+
+/**
+ * Joins `rows` (4 or 1) terms of four columns, or of one, to their sums: four pairwise, and in the same order for one column as
+ * for four, so that where a chunk begins does not show in the result.
+ */
+// @ts-ignore: decorator
+@inline
+function joinRows(fn: Fn, x: usize, row: usize, rows: i32, sums: usize, mean: usize, single: bool): void {
+  const m = fn == Fn.sum_deviations ? columnsAt(mean, single) : f32x4.splat(0)
+  let t = term(fn, columnsAt(x, single), m)
+  if (rows == 4) {
+    t = join(fn, t, term(fn, columnsAt(x + row, single), m))
+    const third = term(fn, columnsAt(x + 2 * row, single), m)
+    t = join(fn, t, join(fn, third, term(fn, columnsAt(x + 3 * row, single), m)))
+  }
+  t = join(fn, columnsAt(sums, single), t)
+  if (single) v128.store_lane<f32>(sums, t, 0)
+  else v128.store(sums, t)
+}
+
+/** joinRows for all columns. */
+// @ts-ignore: decorator
+@inline
+function joinAllColumns(fn: Fn, x: usize, row: usize, rows: i32, sums: usize, mean: usize, width: usize): void {
+  let j: usize = 0
+  for (; j + 16 <= width; j += 16) joinRows(fn, x + j, row, rows, sums + j, mean + j, false)
+  for (; j < width; j += 4) joinRows(fn, x + j, row, rows, sums + j, mean + j, true)
+}
+
 /** `columns` columns of n elements each, side by side in rows of `inner`, into `out`. Whole rows are read, as memory likes it. */
 // @ts-ignore: decorator
 @inline
 function reduceColumns(fn: Fn, x: usize, out: usize, n: i32, inner: i32, columns: i32, mean: usize, scale: f64, scratch: usize): void {
   const row = <usize>inner << 2
   const width = <usize>columns << 2
-  const vectors = width & ~15
   const sums = scratch + (<usize>COLUMNS << 3) // float32; the float64 totals stand before them
+  const start = <f32>identity(fn)
   for (let j: usize = 0; j < width; j += 4) store<f64>(scratch + (j << 1), identity(fn))
   for (let r = 0; r < n; r += ROWS) {
-    const stop = x + <usize>min(ROWS, n - r) * row
-    const first = x
-    for (; x < stop; x += row) {
-      for (let j: usize = 0; j < vectors; j += 16) {
-        const t = term(fn, v128.load(x + j), mean ? v128.load(mean + j) : f32x4.splat(0))
-        v128.store(sums + j, x == first ? t : join(fn, v128.load(sums + j), t))
-      }
-      for (let j = vectors; j < width; j += 4) {
-        const t = term(fn, v128.load32_zero(x + j), mean ? v128.load32_zero(mean + j) : f32x4.splat(0))
-        v128.store_lane<f32>(sums + j, x == first ? t : join(fn, v128.load32_zero(sums + j), t), 0)
-      }
-    }
+    const rows = min(ROWS, n - r)
+    for (let j: usize = 0; j < width; j += 4) store<f32>(sums + j, start)
+    let q = 0
+    for (; q + 4 <= rows; q += 4, x += 4 * row) joinAllColumns(fn, x, row, 4, sums, mean, width)
+    for (; q < rows; q++, x += row) joinAllColumns(fn, x, row, 1, sums, mean, width)
     for (let j: usize = 0; j < width; j += 4)
       store<f64>(scratch + (j << 1), joinWide(fn, load<f64>(scratch + (j << 1)), load<f32>(sums + j)))
   }
@@ -257,16 +285,73 @@ function rowPlace(least: bool, x: usize, n: i32): i32 {
   return i
 }
 
+/** Places in up to COLUMNS columns of floats side by side: best values and their rows stand in scratch. */
+// @ts-ignore: decorator
+@inline
+function columnPlaces(least: bool, x: usize, n: i32, row: usize, columns: i32, rows: usize): void {
+  const best = rows + (<usize>COLUMNS << 2)
+  const width = <usize>columns << 2
+  memory.copy(best, x, width)
+  memory.fill(rows, 0, width)
+  for (let r = 1; r < n; r++) {
+    x += row
+    const place = i32x4.splat(r)
+    let j: usize = 0
+    for (; j + 16 <= width; j += 16) {
+      const v = v128.load(x + j)
+      const held = v128.load(best + j)
+      const nan = v128.and(f32x4.ne(v, v), f32x4.eq(held, held))
+      const wins = v128.or(least ? f32x4.lt(v, held) : f32x4.gt(v, held), nan)
+      v128.store(best + j, v128.bitselect(v, held, wins))
+      v128.store(rows + j, v128.bitselect(place, v128.load(rows + j), wins))
+    }
+    for (; j < width; j += 4) {
+      if (!beats<f32>(least, load<f32>(x + j), load<f32>(best + j))) continue
+      store<f32>(best + j, load<f32>(x + j))
+      store<i32>(rows + j, r)
+    }
+  }
+}
+
+/** The first place in a column of integers. */
+// @ts-ignore: decorator
+@inline
+function columnPlace<T>(least: bool, x: usize, n: i32, row: usize): i32 {
+  let value = load<T>(x)
+  let best = 0
+  for (let r = 1; r < n; r++) {
+    x += row
+    const v = load<T>(x)
+    if (!beats<T>(least, v, value)) continue
+    value = v
+    best = r
+  }
+  return best
+}
+
 /**
  * Values and int64 indices. `origins` (or 0) are the indices that an earlier pass over parts gave, of x's shape: with them the
  * indices count in the whole.
  */
 // @ts-ignore: decorator
 @inline
-function place<T>(least: bool, x: usize, origins: usize, values: usize, indices: usize, n: i32, inner: i32, block: i32, begin: i32, end: i32): void {
+function place<T>(
+  least: bool,
+  x: usize,
+  origins: usize,
+  values: usize,
+  indices: usize,
+  n: i32,
+  inner: i32,
+  block: i32,
+  scratch: usize,
+  begin: i32,
+  end: i32,
+): void {
   const parts = (n + block - 1) / block
   const row = <usize>inner * sizeof<T>()
-  for (let at = begin; at < end; at++) {
+  let columns = 1
+  for (let at = begin; at < end; at += columns) {
     const i = at % inner
     const part = (at / inner) % parts
     const outer = at / inner / parts
@@ -274,36 +359,34 @@ function place<T>(least: bool, x: usize, origins: usize, values: usize, indices:
     const length = min(block, n - first)
     const offset = <usize>(outer * n + first) * <usize>inner + <usize>i
     const from = x + offset * sizeof<T>()
-    let best = 0
-    if (isFloat<T>() && inner == 1) best = rowPlace(least, from, length)
+    if (!isFloat<T>()) store<i32>(scratch, columnPlace<T>(least, from, length, row))
+    else if (inner == 1) store<i32>(scratch, rowPlace(least, from, length))
     else {
-      let value = load<T>(from)
-      for (let k = 1, p = from + row; k < length; k++, p += row) {
-        const v = load<T>(p)
-        if (beats<T>(least, v, value)) {
-          value = v
-          best = k
-        }
-      }
+      columns = min(min(inner - i, end - at), COLUMNS)
+      columnPlaces(least, from, length, row, columns, scratch)
     }
-    store<T>(values + <usize>at * sizeof<T>(), load<T>(from + <usize>best * row))
-    const index = origins ? load<i64>(origins + ((offset + <usize>best * <usize>inner) << 3)) : <i64>(first + best)
-    store<i64>(indices + (<usize>at << 3), index)
+    for (let c = 0; c < columns; c++) {
+      const best = <usize>load<i32>(scratch + (<usize>c << 2))
+      const column = <usize>c
+      store<T>(values + <usize>(at + c) * sizeof<T>(), load<T>(from + best * row + column * sizeof<T>()))
+      const index = origins ? load<i64>(origins + ((offset + best * <usize>inner + column) << 3)) : <i64>first + <i64>best
+      store<i64>(indices + (<usize>(at + c) << 3), index)
+    }
   }
 }
 
 export function argmax_f32(x: usize, origins: usize, values: usize, indices: usize, n: i32, inner: i32, block: i32, scratch: usize, begin: i32, end: i32): void {
-  place<f32>(false, x, origins, values, indices, n, inner, block, begin, end)
+  place<f32>(false, x, origins, values, indices, n, inner, block, scratch, begin, end)
 }
 
 export function argmin_f32(x: usize, origins: usize, values: usize, indices: usize, n: i32, inner: i32, block: i32, scratch: usize, begin: i32, end: i32): void {
-  place<f32>(true, x, origins, values, indices, n, inner, block, begin, end)
+  place<f32>(true, x, origins, values, indices, n, inner, block, scratch, begin, end)
 }
 
 export function argmax_i64(x: usize, origins: usize, values: usize, indices: usize, n: i32, inner: i32, block: i32, scratch: usize, begin: i32, end: i32): void {
-  place<i64>(false, x, origins, values, indices, n, inner, block, begin, end)
+  place<i64>(false, x, origins, values, indices, n, inner, block, scratch, begin, end)
 }
 
 export function argmin_i64(x: usize, origins: usize, values: usize, indices: usize, n: i32, inner: i32, block: i32, scratch: usize, begin: i32, end: i32): void {
-  place<i64>(true, x, origins, values, indices, n, inner, block, begin, end)
+  place<i64>(true, x, origins, values, indices, n, inner, block, scratch, begin, end)
 }

@@ -92,15 +92,22 @@ export function exp(x: v128): v128 {
   return v128.andnot(f32x4.add(y, y), f32x4.lt(x, k(K.expLeast)))
 }
 
-/** e^x for x ≤ 88, a little cheaper; below -87.3 it is 0. What softmax needs. */
+/**
+ * e^x for x ≤ 88, cheaper; below -87.3 it is 0. What softmax needs. Nothing is clamped: the exponent is added to the bits of e^r,
+ * and what that makes of smaller x, -∞ too, is masked.
+ */
 // @ts-ignore: decorator
 @inline
 export function expFlushed(x: v128): v128 {
-  const clamped = f32x4.pmax(x, k(K.flushedLeast))
-  const shifted = fma(clamped, k(K.log2e), k(K.round))
-  const p = expm1Core(reduceLn2(clamped, f32x4.sub(shifted, k(K.round))))
-  const power = timesPowerOf2(K.one, shifted)
-  return v128.andnot(fma(p, power, power), f32x4.lt(x, k(K.flushedLeast)))
+  const shifted = fma(x, k(K.log2e), k(K.round))
+  const r = reduceLn2(x, f32x4.sub(shifted, k(K.round)))
+  let p = fma(k(K.exp6), r, k(K.exp5))
+  p = fma(p, r, k(K.exp4))
+  p = fma(p, r, k(K.exp3))
+  p = fma(p, r, k(K.exp2))
+  p = fma(p, r, k(K.one))
+  p = fma(p, r, k(K.one))
+  return v128.andnot(i32x4.add(p, i32x4.shl(shifted, 23)), f32x4.lt(x, k(K.flushedLeast)))
 }
 
 /** 2^x, within 1 ulp; below -125.4 it is 0. */
@@ -269,12 +276,51 @@ function withoutQuarters(d: v128, n: v128): v128 {
   return f64x2.sub(r, f64x2.mul(n, f64x2.splat(7.5497899548918822e-8)))
 }
 
-/** sin(x + shift × π/2), within 2 ulp for |x| up to 2^28: the angle is reduced in f64. */
+/** 64 bits of 1 / 2π behind the point, in words of 64. */
+function turnBits(word: i32): u64 {
+  if (word == 0) return 0x28be60db9391054a
+  if (word == 1) return 0x7f09d5f47d4d3770
+  return word == 2 ? 0x36d8a5664f10e410 : 0x7f9458eaf7aef158
+}
+
+/** An angle of 2^28 or more (infinite ones give NaN) without whole turns: x / 2π from as many bits of 1 / 2π as matter. */
+function withoutTurns(x: f32): f64 {
+  const bits = reinterpret<u32>(x)
+  const exponent = <i32>((bits >> 23) & 255)
+  if (exponent == 255) return NaN
+  const mantissa = <u64>((bits & 0x7fffff) | 0x800000)
+  const shift = exponent - 150
+  const word = shift >> 6
+  const skipped = <u64>(shift & 63)
+  // Bits above the point are whole turns; 96 below it are kept.
+  let first = turnBits(word) << skipped
+  let second = turnBits(word + 1) << skipped
+  if (skipped) {
+    first |= turnBits(word + 1) >> (64 - skipped)
+    second |= turnBits(word + 2) >> (64 - skipped)
+  }
+  const turns = <i64>(mantissa * first + ((mantissa * (second >> 32)) >> 32))
+  return <f64>turns * (x < 0 ? -3.4061215800865545e-19 : 3.4061215800865545e-19) // 2π / 2^64
+}
+
+/** Two angles, of 2^28 or more, without whole turns. */
+function pairWithoutTurns(d: v128): v128 {
+  const a = withoutTurns(<f32>f64x2.extract_lane(d, 0))
+  const b = withoutTurns(<f32>f64x2.extract_lane(d, 1))
+  const large = f64x2.ge(f64x2.abs(d), f64x2.splat(268435456))
+  return v128.bitselect(f64x2.replace_lane(f64x2.splat(a), 1, b), d, large)
+}
+
+/** sin(x + shift × π/2), within 2 ulp: the angle is reduced in f64. */
 // @ts-ignore: decorator
 @inline
 function sineShifted(x: v128, shift: i32): v128 {
-  const d0 = f64x2.promote_low_f32x4(x)
-  const d1 = f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0))
+  let d0 = f64x2.promote_low_f32x4(x)
+  let d1 = f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0))
+  if (v128.any_true(f32x4.ge(f32x4.abs(x), f32x4.splat(268435456)))) {
+    d0 = pairWithoutTurns(d0)
+    d1 = pairWithoutTurns(d1)
+  }
   const n0 = quarters(d0)
   const n1 = quarters(d1)
   const r0 = f32x4.demote_f64x2_zero(withoutQuarters(d0, n0))

@@ -60,6 +60,8 @@ function copyRun<T>(src: usize, fromStep: usize, to: usize, toStep: usize, n: i3
   if (fromStep == sizeof<T>() && toStep == sizeof<T>()) {
     const lanes = <i32>(16 / sizeof<T>())
     for (; n >= lanes; n -= lanes, src += 16, to += 16) v128.store(to, v128.load(src))
+  } else if (fromStep == 0 && toStep == sizeof<T>()) {
+    return fill<T>(src, to, n)
   }
   for (; n > 0; n--, src += fromStep, to += toStep) store<T>(to, load<T>(src))
 }

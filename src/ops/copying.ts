@@ -9,7 +9,7 @@ import { collapse, withLayout } from './layout.ts'
 /** Elements that a thread copies in some tens of microseconds. */
 const GRAIN = 1 << 15
 /** Rows of the output that a chunk of a transposing copy has. */
-const TILE = 16
+const TILE = 64
 
 /** Copies elements of `bytes` bytes from one strided layout to another of the same shape. */
 export function copyStrided(bytes: number, shape: Shape, src: number, from: Shape, dst: number, to: Shape): void {

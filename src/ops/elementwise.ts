@@ -126,6 +126,31 @@ export function mapF32(
   return out
 }
 
+/** Elements from which copying a transposed operand first, by tiles, pays. */
+const WORTH_PACKING = 1 << 14
+
+/** The operand itself, or a copy where reading it in row-major order would touch a cache line for each element. */
+function readable(t: Tensor): Tensor {
+  const axes = t.strides.filter((_, d) => t.shape[d] > 1)
+  const transposed = axes.length > 1 && axes[axes.length - 1] > 1 && axes.includes(1)
+  return transposed && t.numel() >= WORTH_PACKING ? packed(t) : t
+}
+
+/** Calls `run` with a layout of the operands at `shape` and with their addresses. */
+function atShape(shape: Shape, operands: Tensor[], run: (layout: number, pointers: number[]) => void): void {
+  const read = operands.map(readable)
+  const strides = read.map((t) => broadcastStrides(t.shape, t.strides, shape))
+  withLayout(shape, strides, (layout) =>
+    run(
+      layout,
+      read.map((t) => t.ptr),
+    ),
+  )
+  read.forEach((t, i) => {
+    if (t !== operands[i]) t.dispose()
+  })
+}
+
 /**
  * A function of two tensors of the kernel's dtype, broadcast: `kernel(a, b, out, …params, layout)`. Into `out` where given, which
  * is contiguous and of the result's shape.
@@ -140,16 +165,8 @@ export function zip(
 ): Tensor {
   const shape = broadcastShapes(kernel.replace(/_[a-z0-9]+$/, ''), a.shape, b.shape)
   const result = out ?? Tensor.empty(shape, dtype, kernel)
-  withLayout(
-    shape,
-    [broadcastStrides(a.shape, a.strides, shape), broadcastStrides(b.shape, b.strides, shape)],
-    (layout) =>
-      launch(
-        kernel as 'add_f32',
-        [a.ptr, b.ptr, result.ptr, ...(params as []), layout],
-        numelOf(shape),
-        grainOf(kernel),
-      ),
+  atShape(shape, [a, b], (layout, [x, y]) =>
+    launch(kernel as 'add_f32', [x, y, result.ptr, ...(params as []), layout], numelOf(shape), grainOf(kernel)),
   )
   return result
 }
@@ -165,14 +182,8 @@ export function choose(op: string, condition: Tensor, a: Tensor, b: Tensor, out?
     throw new DTypeError(`${op}: the condition must be bool, found ${condition.dtype}. Hint: x.ne(0)`)
   const shape = broadcastShapes(op, condition.shape, broadcastShapes(op, a.shape, b.shape))
   const result = out ?? Tensor.empty(shape, a.dtype, op)
-  const strides = [condition, a, b].map((t) => broadcastStrides(t.shape, t.strides, shape))
-  withLayout(shape, strides, (layout) =>
-    launch(
-      `where_b${DTYPES[a.dtype].bytes}` as 'where_b4',
-      [condition.ptr, a.ptr, b.ptr, result.ptr, layout],
-      numelOf(shape),
-      GRAIN,
-    ),
+  atShape(shape, [condition, a, b], (layout, [c, x, y]) =>
+    launch(`where_b${DTYPES[a.dtype].bytes}` as 'where_b4', [c, x, y, result.ptr, layout], numelOf(shape), GRAIN),
   )
   return result
 }
