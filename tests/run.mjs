@@ -17,7 +17,14 @@ const files = (await readdir(join(root, 'tests'), { recursive: true }))
   .map((f) => join('tests', f))
   .sort()
 await rm(out, { recursive: true, force: true })
-await esbuild.build({ ...bundleOptions, platform: 'node', entryPoints: files, outbase: 'tests', outdir: out, outExtension: { '.js': '.mjs' } })
+await esbuild.build({
+  ...bundleOptions,
+  platform: 'node',
+  entryPoints: files,
+  outbase: 'tests',
+  outdir: out,
+  outExtension: { '.js': '.mjs' },
+})
 
 /** Runs one bundled test file; a crash, or a file that registers no test, counts as one failure. */
 function runFile(file) {
@@ -29,12 +36,15 @@ function runFile(file) {
     child.stdout.on('data', (d) => (output += d))
     child.stderr.on('data', (d) => (output += d))
     child.on('close', (code, signal) => {
-      const number = (name) => [...output.matchAll(new RegExp(`^ {2}${name}:\\s+(\\d+)`, 'gm'))].reduce((sum, m) => sum + Number(m[1]), 0)
+      const number = (name) =>
+        [...output.matchAll(new RegExp(`^ {2}${name}:\\s+(\\d+)`, 'gm'))].reduce((sum, m) => sum + Number(m[1]), 0)
       const [total, passed, skipped] = [number('Total'), number('Passed'), number('Skipped')]
       let failed = total - passed
       if (failed === 0 && (code !== 0 || total + skipped === 0)) failed = 1
       const seconds = ((performance.now() - started) / 1000).toFixed(1)
-      console.log(`${failed ? 'FAIL' : 'ok  '} ${file}  ${passed} passed${skipped ? `, ${skipped} skipped` : ''}${failed ? `, ${failed} failed` : ''}  (${seconds}s)`)
+      console.log(
+        `${failed ? 'FAIL' : 'ok  '} ${file}  ${passed} passed${skipped ? `, ${skipped} skipped` : ''}${failed ? `, ${failed} failed` : ''}  (${seconds}s)`,
+      )
       const notes = output.split('\n').filter((line) => line.startsWith('SKIP')) // a test that cannot run here says why
       if (failed) console.log(output + (code !== 0 ? `exit ${code ?? signal}` : ''))
       else for (const note of notes) console.log(`     ${note}`)

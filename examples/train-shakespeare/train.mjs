@@ -96,7 +96,9 @@ const optimizer = new AdamW(
 const perEpoch = Math.floor(train.length / (B * T))
 const steps = Number(args.steps ?? perEpoch * Number(args.epochs))
 const rate = (step) =>
-  step < WARMUP ? (PEAK * (step + 1)) / WARMUP : PEAK * (0.05 + 0.475 * (1 + Math.cos((Math.PI * (step - WARMUP)) / Math.max(1, steps - WARMUP))))
+  step < WARMUP
+    ? (PEAK * (step + 1)) / WARMUP
+    : PEAK * (0.05 + 0.475 * (1 + Math.cos((Math.PI * (step - WARMUP)) / Math.max(1, steps - WARMUP))))
 
 // A generator that can be asked for any step, so that a resumed run sees the batches that it would have seen.
 function random(step) {
@@ -135,10 +137,13 @@ function validate() {
     const rows = []
     for (let b = 0; b < B && at + (b + 1) * T <= held.length; b++) rows.push(held.slice(at + b * T, at + (b + 1) * T))
     if (rows.length === 0) break
-    nats += tidy(() => {
-      const ids = tensor(rows, { dtype: 'int64' })
-      return model({ input_ids: ids, labels: ids }).loss.item()
-    }) * rows.length * (T - 1)
+    nats +=
+      tidy(() => {
+        const ids = tensor(rows, { dtype: 'int64' })
+        return model({ input_ids: ids, labels: ids }).loss.item()
+      }) *
+      rows.length *
+      (T - 1)
     tokens += rows.length * (T - 1)
   }
   model.train()
@@ -154,7 +159,9 @@ await mkdir(args.checkpoint, { recursive: true })
 if (existsSync(statePath)) {
   state = JSON.parse(await readFile(statePath, 'utf8'))
   const saved = await load_file(`${args.checkpoint}/${state.file}`)
-  model.load_state_dict(Object.fromEntries([...model.state_dict().keys()].map((name) => [name, saved[`model.${name}`]])))
+  model.load_state_dict(
+    Object.fromEntries([...model.state_dict().keys()].map((name) => [name, saved[`model.${name}`]])),
+  )
   optimizer.load_state_dict(unpack(saved))
   for (const t of Object.values(saved)) t.dispose()
   console.log(`resumed at step ${state.step}`)
@@ -164,7 +171,8 @@ function pack() {
   const tensors = Object.fromEntries([...model.state_dict()].map(([name, t]) => [`model.${name}`, t]))
   const { state: slots } = optimizer.state_dict()
   for (const [index, slot] of Object.entries(slots))
-    for (const [name, value] of Object.entries(slot)) tensors[`optimizer.${index}.${name}`] = typeof value === 'number' ? tensor([value]) : value
+    for (const [name, value] of Object.entries(slot))
+      tensors[`optimizer.${index}.${name}`] = typeof value === 'number' ? tensor([value]) : value
   return tensors
 }
 
@@ -189,11 +197,20 @@ async function checkpoint() {
 
 async function publish() {
   await mkdir(args.out, { recursive: true })
-  const weights = no_grad(() => Object.fromEntries([...model.state_dict()].filter(([name]) => name !== 'lm_head.weight').map(([name, t]) => [name, t.to('bfloat16')])))
+  const weights = no_grad(() =>
+    Object.fromEntries(
+      [...model.state_dict()]
+        .filter(([name]) => name !== 'lm_head.weight')
+        .map(([name, t]) => [name, t.to('bfloat16')]),
+    ),
+  )
   await save_file(weights, `${args.out}/model.safetensors`)
   for (const t of Object.values(weights)) t.dispose()
   await writeFile(`${args.out}/config.json`, `${JSON.stringify({ ...config.to_dict(), dtype: 'bfloat16' }, null, 2)}\n`)
-  await writeFile(`${args.out}/generation_config.json`, `${JSON.stringify({ bos_token_id: 0, eos_token_id: 0, do_sample: true, temperature: 0.8, top_k: 50 }, null, 2)}\n`)
+  await writeFile(
+    `${args.out}/generation_config.json`,
+    `${JSON.stringify({ bos_token_id: 0, eos_token_id: 0, do_sample: true, temperature: 0.8, top_k: 50 }, null, 2)}\n`,
+  )
   for (const name of ['tokenizer.json', 'tokenizer_config.json']) await copyFile(here(name), `${args.out}/${name}`)
   const { size } = await stat(`${args.out}/model.safetensors`)
   const { best } = state
@@ -256,7 +273,9 @@ while (state.step < steps) {
   if (state.step % perEpoch === 0 || state.step === steps || (state.step % 100 === 0 && state.step > steps / 2)) {
     const { loss: validation, bits } = validate()
     state.history.push({ step: state.step, train: average, validation, bits })
-    console.log(`\nstep ${state.step}: validation ${validation.toFixed(4)} nats a token, ${bits.toFixed(4)} bits per character`)
+    console.log(
+      `\nstep ${state.step}: validation ${validation.toFixed(4)} nats a token, ${bits.toFixed(4)} bits per character`,
+    )
     if (state.best === null || bits < state.best.bits) {
       state.best = { step: state.step, loss: validation, bits, seconds: state.seconds }
       await publish()

@@ -53,11 +53,19 @@ function numberOf(name: string, text: string): number {
 
 async function run(args: string[]): Promise<void> {
   // util.parseArgs is in Node, Deno and Bun: no library is needed for the command line.
-  const { values, positionals } = (builtin('node:util') as typeof import('node:util')).parseArgs({ args, options: OPTIONS, allowPositionals: true })
+  const { values, positionals } = (builtin('node:util') as typeof import('node:util')).parseArgs({
+    args,
+    options: OPTIONS,
+    allowPositionals: true,
+  })
   if (values.help) return console.log(HELP)
   if (!values.model) throw new Error('--model is missing. Hint: rushlight generate --model PATH "prompt"')
   if (positionals.length !== 1)
-    throw new Error(positionals.length === 0 ? 'the prompt is missing. Hint: rushlight generate --model PATH "prompt"' : `expected one prompt, found ${positionals.length}. Hint: put it in quotes`)
+    throw new Error(
+      positionals.length === 0
+        ? 'the prompt is missing. Hint: rushlight generate --model PATH "prompt"'
+        : `expected one prompt, found ${positionals.length}. Hint: put it in quotes`,
+    )
   if (values.threads !== undefined) await init({ threads: numberOf('threads', values.threads) })
 
   const sampling: Record<string, number> = {}
@@ -70,8 +78,13 @@ async function run(args: string[]): Promise<void> {
 
   const chat = !values.raw && tokenizer.chat_template !== null
   if (values.system !== undefined && !chat) throw new Error('--system needs a model with a chat template, and no --raw')
-  const messages = [...(values.system === undefined ? [] : [{ role: 'system', content: values.system }]), { role: 'user', content: positionals[0] }]
-  const text = chat ? (tokenizer.apply_chat_template(messages, { tokenize: false, add_generation_prompt: true }) as string) : positionals[0]
+  const messages = [
+    ...(values.system === undefined ? [] : [{ role: 'system', content: values.system }]),
+    { role: 'user', content: positionals[0] },
+  ]
+  const text = chat
+    ? (tokenizer.apply_chat_template(messages, { tokenize: false, add_generation_prompt: true }) as string)
+    : positionals[0]
   const input_ids = tokenizer.encode(text, { add_special_tokens: !chat })
 
   const meter = new Meter()
@@ -86,7 +99,9 @@ async function run(args: string[]): Promise<void> {
     max_new_tokens: values['max-new-tokens'] === undefined ? 256 : numberOf('max-new-tokens', values['max-new-tokens']),
     do_sample: values['do-sample'] === true || Object.keys(sampling).length > 0,
     ...sampling,
-    ...(values['repetition-penalty'] !== undefined && { repetition_penalty: numberOf('repetition-penalty', values['repetition-penalty']) }),
+    ...(values['repetition-penalty'] !== undefined && {
+      repetition_penalty: numberOf('repetition-penalty', values['repetition-penalty']),
+    }),
     ...(values.seed !== undefined && { seed: numberOf('seed', values.seed) }),
     streamer,
   })

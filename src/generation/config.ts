@@ -47,7 +47,6 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
 const NOTES = ['transformers_version', '_from_model_config']
 
 /** Options of generation (transformers.GenerationConfig). A plain object is accepted wherever one is. */
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the defaults give the fields their types
 export class GenerationConfig {
   /** @throws UnsupportedOptionError for an option that is not supported, RushlightError for a value out of range */
   constructor(given: Readonly<Record<string, unknown>> = {}) {
@@ -56,7 +55,9 @@ export class GenerationConfig {
       if (value === undefined) continue
       if (Object.hasOwn(defaults, key)) own[key] = value
       else if (!isNeutral(key, value))
-        throw new UnsupportedOptionError(`generate: unsupported option ${key}. Supported: ${Object.keys(defaults).join(', ')}, streamer, signal`)
+        throw new UnsupportedOptionError(
+          `generate: unsupported option ${key}. Supported: ${Object.keys(defaults).join(', ')}, streamer, signal`,
+        )
     }
     Object.assign(this, defaults, own)
     this.check()
@@ -72,7 +73,9 @@ export class GenerationConfig {
     require(whole(this.min_length, 0), 'min_length', 'a whole number from 0 up')
     require(whole(this.min_new_tokens, 0), 'min_new_tokens', 'a whole number from 0 up')
     require(typeof this.do_sample === 'boolean', 'do_sample', 'true or false')
-    require(!this.do_sample || (Number.isFinite(this.temperature) && this.temperature > 0), 'temperature', 'a number above 0 (do_sample: false is greedy)')
+    require(!this.do_sample ||
+      (Number.isFinite(this.temperature) &&
+        this.temperature > 0), 'temperature', 'a number above 0 (do_sample: false is greedy)')
     require(whole(this.top_k, 0), 'top_k', 'a whole number from 1 up, or 0 for no limit')
     require(this.top_p >= 0 && this.top_p <= 1, 'top_p', 'a number from 0 to 1')
     require(this.min_p === null || (this.min_p >= 0 && this.min_p <= 1), 'min_p', 'a number from 0 to 1')
@@ -86,7 +89,10 @@ function isNeutral(key: string, value: unknown): boolean {
 }
 
 /** Takes from a repository's config what there is here; the rest is given back, for one warning. */
-export function splitRepositoryConfig(given: Readonly<Record<string, unknown>>): { known: Record<string, unknown>; unknown: string[] } {
+export function splitRepositoryConfig(given: Readonly<Record<string, unknown>>): {
+  known: Record<string, unknown>
+  unknown: string[]
+} {
   const known: Record<string, unknown> = {}
   const unknown: string[] = []
   for (const [key, value] of Object.entries(given)) {

@@ -52,8 +52,12 @@ export async function generate(model: CausalLM, inputs: GenerateOptions, more: G
   const [B, T] = [rows.length, rows[0].length]
   checkStreamer(streamer, B)
   const pad = config.pad_token_id ?? eos[0] ?? 0
-  const limit = config.max_new_tokens !== null ? T + config.max_new_tokens : (config.max_length ?? Number.POSITIVE_INFINITY)
-  if (limit <= T) throw new RushlightError(`generate: the prompt has ${T} tokens already, max_length is ${limit}. Hint: max_new_tokens`)
+  const limit =
+    config.max_new_tokens !== null ? T + config.max_new_tokens : (config.max_length ?? Number.POSITIVE_INFINITY)
+  if (limit <= T)
+    throw new RushlightError(
+      `generate: the prompt has ${T} tokens already, max_length is ${limit}. Hint: max_new_tokens`,
+    )
 
   const sequences: Sequence[] = rows.map((ids) => ({ ids: [...ids], done: false }))
   const processors = processorsOf(config, T, eos)
@@ -78,22 +82,39 @@ export async function generate(model: CausalLM, inputs: GenerateOptions, more: G
     cache?.dispose()
   }
   streamer?.end()
-  return Tensor.from(sequences.flatMap((s) => s.ids), [B, sequences[0].ids.length], 'int64')
+  return Tensor.from(
+    sequences.flatMap((s) => s.ids),
+    [B, sequences[0].ids.length],
+    'int64',
+  )
 }
 
 /** Scores of the next token of each sequence: the whole prompt at first, then the last token alone. */
-function nextScores(model: CausalLM, sequences: Sequence[], masks: number[][], cache: DynamicCache | null): Float32Array[] {
+function nextScores(
+  model: CausalLM,
+  sequences: Sequence[],
+  masks: number[][],
+  cache: DynamicCache | null,
+): Float32Array[] {
   const past = cache?.get_seq_length() ?? 0
   const B = sequences.length
   const length = sequences[0].ids.length
   const T = length - past
   const padded = masks.some((mask) => mask.includes(0))
-  const input_ids = Tensor.from(sequences.flatMap((s) => s.ids.slice(past)), [B, T], 'int64')
+  const input_ids = Tensor.from(
+    sequences.flatMap((s) => s.ids.slice(past)),
+    [B, T],
+    'int64',
+  )
   const { supports_cache } = model.constructor as unknown as ModelClass
   const inputs: LlamaCausalInputs = { input_ids, ...(supports_cache && { past_key_values: cache, logits_to_keep: 1 }) }
   if (padded) {
     inputs.attention_mask = Tensor.from(masks.flat(), [B, length], 'int64')
-    inputs.position_ids = Tensor.from(masks.flatMap((mask) => positions(mask).slice(past)), [B, T], 'int64')
+    inputs.position_ids = Tensor.from(
+      masks.flatMap((mask) => positions(mask).slice(past)),
+      [B, T],
+      'int64',
+    )
   }
   const { logits } = model(inputs) // (B,1,V), or (B,T,V) of models that keep all
   const V = logits.shape[2]
@@ -118,20 +139,30 @@ function readPrompt(
   eos: number[],
 ): { rows: number[][]; masks: number[][] } {
   const prompt = batch('generate', 'input_ids', input_ids)
-  if (!prompt) throw new RushlightError('generate: input_ids are missing. Hint: generate({ ...tokenizer(text, { return_tensors: "pt" }) })')
+  if (!prompt)
+    throw new RushlightError(
+      'generate: input_ids are missing. Hint: generate({ ...tokenizer(text, { return_tensors: "pt" }) })',
+    )
   if (prompt.numel() === 0) throw new RushlightError('generate: the prompt is empty. Hint: begin with the bos token')
   const rows = prompt.tolist() as number[][]
   const mask = batch('generate', 'attention_mask', attention_mask)
   if (mask) {
     if (show(mask.shape) !== show(prompt.shape))
-      throw new RushlightError(`generate: attention_mask has shape ${show(mask.shape)}, expected that of input_ids, ${show(prompt.shape)}`)
+      throw new RushlightError(
+        `generate: attention_mask has shape ${show(mask.shape)}, expected that of input_ids, ${show(prompt.shape)}`,
+      )
     return { rows, masks: mask.tolist() as number[][] }
   }
   const infer = pad !== null && !eos.includes(pad) && rows.some((row) => row.includes(pad))
   return { rows, masks: rows.map((row) => row.map((id) => (infer && id === pad ? 0 : 1))) }
 }
 
-function choose(scores: Float32Array, ids: readonly number[], processors: LogitsProcessor[], random: SampleStream | null): number {
+function choose(
+  scores: Float32Array,
+  ids: readonly number[],
+  processors: LogitsProcessor[],
+  random: SampleStream | null,
+): number {
   for (const process of processors) process(scores, ids)
   return random ? random.pick(softmax(scores)) : argmax(scores)
 }

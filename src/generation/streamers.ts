@@ -30,7 +30,12 @@ export class TextStreamer implements Streamer {
     tokenizer: PreTrainedTokenizer,
     private readonly options: TextStreamerOptions = {},
   ) {
-    checkOptions('TextStreamer', options, ['skip_prompt', 'skip_special_tokens', 'callback_function', 'token_callback_function'])
+    checkOptions('TextStreamer', options, [
+      'skip_prompt',
+      'skip_special_tokens',
+      'callback_function',
+      'token_callback_function',
+    ])
     this.decoder = new StreamDecoder(tokenizer, { skip_special_tokens: options.skip_special_tokens ?? false })
     this.write = options.callback_function ?? toOutput
   }
@@ -61,5 +66,6 @@ function toOutput(text: string): void {
 
 /** @throws RushlightError when a streamer is given for a batch */
 export function checkStreamer(streamer: Streamer | undefined, batchSize: number): void {
-  if (streamer && batchSize > 1) throw new RushlightError(`generate: a streamer takes one sequence, found a batch of ${batchSize}`)
+  if (streamer && batchSize > 1)
+    throw new RushlightError(`generate: a streamer takes one sequence, found a batch of ${batchSize}`)
 }

@@ -1,5 +1,13 @@
 // from_pretrained and the Auto classes: from a path to a model of the architecture that its config names.
-import { type Checkpoint, type GgufCheckpoint, LocalRepository, openFile, openGguf, openSafetensorsOf, type StoredTensor } from '../io/index.ts'
+import {
+  type Checkpoint,
+  type GgufCheckpoint,
+  LocalRepository,
+  openFile,
+  openGguf,
+  openSafetensorsOf,
+  type StoredTensor,
+} from '../io/index.ts'
 import { type DType, dtypeOf, isFloating } from '../tensor/dtype.ts'
 import { checkOptions, FileError, RushlightError, unsupported } from '../util/errors.ts'
 import { builtin } from '../util/platform.ts'
@@ -38,14 +46,20 @@ interface Opened {
 }
 
 async function open(path: string): Promise<Opened> {
-  if (typeof path !== 'string' || path === '') throw new RushlightError(`from_pretrained: expected a path, found ${JSON.stringify(path)}`)
+  if (typeof path !== 'string' || path === '')
+    throw new RushlightError(`from_pretrained: expected a path, found ${JSON.stringify(path)}`)
   if (path.endsWith('.gguf')) return openedGguf(path)
   const fs = builtin('node:fs')
   if (!fs?.existsSync(path))
-    throw new FileError(`${path}: there is no such directory or .gguf file. Hint: from_pretrained takes a local path; a repository of the Hub must be downloaded first`)
+    throw new FileError(
+      `${path}: there is no such directory or .gguf file. Hint: from_pretrained takes a local path; a repository of the Hub must be downloaded first`,
+    )
   const repository = new LocalRepository(path)
   const json = async (file: string) => (await repository.json(file)) as Record<string, unknown>
-  if (!(await repository.has('config.json'))) throw new FileError(`${path}: there is no config.json in it. Hint: a model's directory has config.json and model.safetensors`)
+  if (!(await repository.has('config.json')))
+    throw new FileError(
+      `${path}: there is no config.json in it. Hint: a model's directory has config.json and model.safetensors`,
+    )
   return {
     config: await json('config.json'),
     generation_config: (await repository.has('generation_config.json')) ? await json('generation_config.json') : {},
@@ -58,7 +72,11 @@ async function openedGguf(path: string): Promise<Opened> {
   try {
     const config = ggufConfig(file.name, file.metadata, (name) => file.tensors.has(name))
     const { bos_token_id, eos_token_id, pad_token_id } = config
-    return { config, generation_config: { bos_token_id, eos_token_id, pad_token_id }, weights: async () => renamed(await openGguf(await openFile(path))) }
+    return {
+      config,
+      generation_config: { bos_token_id, eos_token_id, pad_token_id },
+      weights: async () => renamed(await openGguf(await openFile(path))),
+    }
   } finally {
     await file.close()
   }
@@ -80,7 +98,8 @@ function dtypeWanted(options: FromPretrainedOptions): DType | 'auto' {
   const name = options.dtype ?? options.torch_dtype ?? 'auto'
   if (name === 'auto') return name
   const dtype = dtypeOf(name)
-  if (!isFloating(dtype)) throw unsupported('from_pretrained', 'dtype', name, ['auto', 'float32', 'bfloat16', 'float16'])
+  if (!isFloating(dtype))
+    throw unsupported('from_pretrained', 'dtype', name, ['auto', 'float32', 'bfloat16', 'float16'])
   return dtype
 }
 
@@ -92,7 +111,8 @@ export async function fromPretrained(
 ): Promise<PreTrainedModel> {
   checkOptions('from_pretrained', options, OPTIONS)
   for (const name of ['device', 'device_map'] as const)
-    if (options[name] !== undefined && !DEVICES.includes(options[name])) throw unsupported('from_pretrained', name, options[name], DEVICES)
+    if (options[name] !== undefined && !DEVICES.includes(options[name]))
+      throw unsupported('from_pretrained', name, options[name], DEVICES)
   const dtype = dtypeWanted(options)
   const opened = await open(path)
   const given = options.config instanceof PreTrainedConfig ? options.config.to_dict() : options.config
@@ -141,11 +161,19 @@ function judge(Model: ModelClass, file: string, { missing_keys, unexpected_keys,
   const lines = [
     ...(lost.length ? [`missing: ${lost.join(', ')}`] : []),
     ...(strange.length ? [`unexpected: ${strange.join(', ')}`] : []),
-    ...mismatched_keys.map(([key, found, expected]) => `mis-shaped: ${key}: expected [${expected.join(', ')}], found [${found.join(', ')}]`),
+    ...mismatched_keys.map(
+      ([key, found, expected]) => `mis-shaped: ${key}: expected [${expected.join(', ')}], found [${found.join(', ')}]`,
+    ),
   ]
-  if (lines.length) throw new RushlightError(`${file}: the weights do not fit ${name}. ${lines.join('. ')}. Hint: does config.json belong to this file?`)
+  if (lines.length)
+    throw new RushlightError(
+      `${file}: the weights do not fit ${name}. ${lines.join('. ')}. Hint: does config.json belong to this file?`,
+    )
   const fresh = missing_keys.filter((key) => !inBase(key))
-  if (fresh.length) warn(`${file}: ${name} has weights that the file has not; they are newly initialized: ${fresh.join(', ')}. Train the model before use.`)
+  if (fresh.length)
+    warn(
+      `${file}: ${name} has weights that the file has not; they are newly initialized: ${fresh.join(', ')}. Train the model before use.`,
+    )
   const left = unexpected_keys.filter((key) => !strange.includes(key))
   if (left.length) warn(`${file}: weights that ${name} does not use: ${left.join(', ')}`)
 }
@@ -190,10 +218,15 @@ export const AutoModelForMaskedLM = auto('masked-lm')
 export const AutoModelForSequenceClassification = auto('sequence-classification')
 
 declare module './model.ts' {
-  // biome-ignore lint/style/noNamespace: static members of a class are merged by a namespace
   namespace PreTrainedModel {
     /** Loads a model of this class. See AutoModel.from_pretrained. */
-    function from_pretrained<M extends PreTrainedModel>(this: abstract new (config: never) => M, path: string, options?: FromPretrainedOptions): Promise<M>
+    function from_pretrained<M extends PreTrainedModel>(
+      this: abstract new (
+        config: never,
+      ) => M,
+      path: string,
+      options?: FromPretrainedOptions,
+    ): Promise<M>
   }
 }
 

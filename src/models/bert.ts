@@ -40,7 +40,10 @@ export class BertConfig extends PreTrainedConfig {
   static override readonly defaults: Readonly<Record<string, unknown>> = defaults
 }
 
-class BertEmbeddings extends Module<[ids: Tensor | null, types: Tensor | null, positions: Tensor | null, embeds: Tensor | null], Tensor> {
+class BertEmbeddings extends Module<
+  [ids: Tensor | null, types: Tensor | null, positions: Tensor | null, embeds: Tensor | null],
+  Tensor
+> {
   word_embeddings: Embedding
   position_embeddings: Embedding
   token_type_embeddings: Embedding
@@ -62,7 +65,9 @@ class BertEmbeddings extends Module<[ids: Tensor | null, types: Tensor | null, p
     const [B, T] = words.shape
     const longest = this.position_embeddings.num_embeddings
     if (T > longest)
-      throw new ShapeError(`BertModel: ${T} tokens are more than the ${longest} positions of the model. Hint: tokenizer(text, { truncation: true, max_length: ${longest} })`)
+      throw new ShapeError(
+        `BertModel: ${T} tokens are more than the ${longest} positions of the model. Hint: tokenizer(text, { truncation: true, max_length: ${longest} })`,
+      )
     const typed = words.add(this.token_type_embeddings(types ?? zeros([B, T], { dtype: 'int64' })))
     return this.dropout(this.LayerNorm(typed.add(this.position_embeddings(positions ?? arange(T))))) // (B,T,H)
   }
@@ -84,7 +89,8 @@ class BertSelfAttention extends Module<[x: Tensor, context: Context], Tensor> {
 
   constructor({ hidden_size: H, num_attention_heads, attention_probs_dropout_prob }: BertConfig) {
     super()
-    if (H % num_attention_heads !== 0) throw new ShapeError(`config: hidden_size ${H} is not a multiple of num_attention_heads ${num_attention_heads}`)
+    if (H % num_attention_heads !== 0)
+      throw new ShapeError(`config: hidden_size ${H} is not a multiple of num_attention_heads ${num_attention_heads}`)
     this.heads = num_attention_heads
     this.dropout_p = attention_probs_dropout_prob
     this.query = new Linear(H, H)
@@ -216,7 +222,15 @@ export interface BertInputs {
   output_hidden_states?: boolean
 }
 
-const INPUTS = ['input_ids', 'attention_mask', 'token_type_ids', 'position_ids', 'inputs_embeds', 'output_hidden_states', 'return_dict']
+const INPUTS = [
+  'input_ids',
+  'attention_mask',
+  'token_type_ids',
+  'position_ids',
+  'inputs_embeds',
+  'output_hidden_states',
+  'return_dict',
+]
 
 /** The encoder, with its pooler unless `add_pooling_layer` is false. */
 export class BertModel extends PreTrainedModel<BertConfig, [inputs: BertInputs], BaseModelOutput> {
@@ -232,10 +246,14 @@ export class BertModel extends PreTrainedModel<BertConfig, [inputs: BertInputs],
   encoder: BertEncoder
   pooler: BertPooler | null
 
-  constructor(given: BertConfig | Record<string, unknown>, { add_pooling_layer = true }: { add_pooling_layer?: boolean } = {}) {
+  constructor(
+    given: BertConfig | Record<string, unknown>,
+    { add_pooling_layer = true }: { add_pooling_layer?: boolean } = {},
+  ) {
     super(given)
     const { position_embedding_type } = this.config
-    if (position_embedding_type !== 'absolute') throw unsupported('config', 'position_embedding_type', position_embedding_type, ['absolute'])
+    if (position_embedding_type !== 'absolute')
+      throw unsupported('config', 'position_embedding_type', position_embedding_type, ['absolute'])
     this.embeddings = new BertEmbeddings(this.config)
     this.encoder = new BertEncoder(this.config)
     this.pooler = add_pooling_layer ? new BertPooler(this.config) : null
@@ -244,7 +262,8 @@ export class BertModel extends PreTrainedModel<BertConfig, [inputs: BertInputs],
 
   forward(inputs: BertInputs): BaseModelOutput {
     checkInputs('BertModel', inputs, INPUTS)
-    const of = (name: 'input_ids' | 'attention_mask' | 'token_type_ids' | 'position_ids') => batch('BertModel', name, inputs[name])
+    const of = (name: 'input_ids' | 'attention_mask' | 'token_type_ids' | 'position_ids') =>
+      batch('BertModel', name, inputs[name])
     const ids = of('input_ids')
     oneOf('BertModel', ids, inputs.inputs_embeds)
     const mask = of('attention_mask')
@@ -362,7 +381,11 @@ export interface BertClassifierInputs extends BertInputs {
 }
 
 /** BERT with a linear classifier on its pooled first token. */
-export class BertForSequenceClassification extends PreTrainedModel<BertConfig, [inputs: BertClassifierInputs], SequenceClassifierOutput> {
+export class BertForSequenceClassification extends PreTrainedModel<
+  BertConfig,
+  [inputs: BertClassifierInputs],
+  SequenceClassifierOutput
+> {
   static override readonly config_class = BertConfig
   static override readonly base_model_prefix: string = 'bert'
   static override readonly rename = BertModel.rename

@@ -65,7 +65,11 @@ export class DynamicCache {
       return grown
     }
     no_grad(() => {
-      this.layers[layer] = { keys: grow(keys, held?.keys), values: grow(values, held?.values), length: held?.length ?? 0 }
+      this.layers[layer] = {
+        keys: grow(keys, held?.keys),
+        values: grow(values, held?.values),
+        length: held?.length ?? 0,
+      }
     })
   }
 }

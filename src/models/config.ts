@@ -38,7 +38,6 @@ export interface PreTrainedConfig extends Readonly<typeof common> {
  * Base of configurations (transformers.PreTrainedConfig). Keys keep the repository's spelling, unknown ones included;
  * those a repository does not say come from the architecture's defaults. A plain object is accepted wherever a config is.
  */
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the defaults give the fields their types
 export class PreTrainedConfig {
   static readonly model_type: string = ''
   /** Defaults of the architecture. */
@@ -72,7 +71,9 @@ export function ropeParameters(config: PreTrainedConfig): RopeParameters {
   const rope_theta = given.rope_theta ?? config.rope_theta ?? 10000
   const rope_type = given.rope_type ?? given.type ?? 'default'
   if (typeof rope_theta !== 'number' || typeof rope_type !== 'string')
-    throw new RushlightError(`config: rope_theta must be a number and rope_type a string, found ${JSON.stringify(given)}`)
+    throw new RushlightError(
+      `config: rope_theta must be a number and rope_type a string, found ${JSON.stringify(given)}`,
+    )
   const { type: _, ...rest } = given
   return { ...rest, rope_theta, rope_type } as RopeParameters
 }

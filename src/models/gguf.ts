@@ -38,12 +38,17 @@ const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
 }
 
 /** A GGUF file's metadata as the config.json it came from, as far as the model needs it. */
-export function ggufConfig(file: string, metadata: Metadata, has: (tensor: string) => boolean): Record<string, unknown> {
+export function ggufConfig(
+  file: string,
+  metadata: Metadata,
+  has: (tensor: string) => boolean,
+): Record<string, unknown> {
   const architecture = ggufArchitecture(file, metadata)
   const name = metadata.get('general.architecture') as string
   const number = (key: string, fallback?: number): number => {
     const value = metadata.get(`${name}.${key}`) ?? fallback
-    if (typeof value !== 'number' && typeof value !== 'bigint') throw new FileFormatError(file, `${name}.${key}`, 'a number', value === undefined ? 'nothing' : typeof value)
+    if (typeof value !== 'number' && typeof value !== 'bigint')
+      throw new FileFormatError(file, `${name}.${key}`, 'a number', value === undefined ? 'nothing' : typeof value)
     return Number(value)
   }
   const id = (key: string) => {
@@ -73,9 +78,11 @@ export function ggufConfig(file: string, metadata: Metadata, has: (tensor: strin
     pad_token_id: id('padding'),
   }
   const scaling = metadata.get(`${name}.rope.scaling.type`)
-  if (has('rope_freqs.weight')) throw unsupported(file, 'rope_freqs', 'a table of frequencies', ['rope.freq_base', 'rope.scaling.type linear'])
+  if (has('rope_freqs.weight'))
+    throw unsupported(file, 'rope_freqs', 'a table of frequencies', ['rope.freq_base', 'rope.scaling.type linear'])
   if (scaling === 'linear') config.rope_scaling = { rope_type: 'linear', factor: number('rope.scaling.factor') }
-  else if (scaling !== undefined && scaling !== 'none') throw unsupported(file, `${name}.rope.scaling.type`, scaling, ['none', 'linear'])
+  else if (scaling !== undefined && scaling !== 'none')
+    throw unsupported(file, `${name}.rope.scaling.type`, scaling, ['none', 'linear'])
   return config
 }
 
@@ -88,7 +95,11 @@ export interface GgufPlace {
 }
 
 /** Where each tensor of the file belongs; null for one that no weight comes from. @throws FileFormatError for an unknown name */
-export function ggufPlaces(file: string, metadata: Metadata, tensors: ReadonlyMap<string, { shape: readonly number[] }>): Map<string, GgufPlace> {
+export function ggufPlaces(
+  file: string,
+  metadata: Metadata,
+  tensors: ReadonlyMap<string, { shape: readonly number[] }>,
+): Map<string, GgufPlace> {
   const { names, permuted, ignored } = ggufArchitecture(file, metadata)
   const architecture = metadata.get('general.architecture') as string
   const places = new Map<string, GgufPlace>()
@@ -97,10 +108,25 @@ export function ggufPlaces(file: string, metadata: Metadata, tensors: ReadonlyMa
     const [, layer, rest] = tensor.match(/^blk\.(\d+)\.(.*)$/) ?? [null, null, tensor]
     const key = layer === null ? rest : `blk.${rest}`
     const stem = key.replace(/\.(weight|bias)$/, '')
-    const found = Object.hasOwn(names, key) ? names[key] : Object.hasOwn(names, stem) ? names[stem] + key.slice(stem.length) : undefined
-    if (found === undefined) throw new FileFormatError(file, `tensor ${tensor}`, `a tensor of the architecture ${architecture}`, 'an unknown name')
+    const found = Object.hasOwn(names, key)
+      ? names[key]
+      : Object.hasOwn(names, stem)
+        ? names[stem] + key.slice(stem.length)
+        : undefined
+    if (found === undefined)
+      throw new FileFormatError(
+        file,
+        `tensor ${tensor}`,
+        `a tensor of the architecture ${architecture}`,
+        'an unknown name',
+      )
     const name = layer === null ? found : found.replace('model.layers.', `model.layers.${layer}.`)
-    const heads = Object.hasOwn(permuted, stem) ? Number(metadata.get(`${architecture}.attention.${permuted[stem]}`) ?? metadata.get(`${architecture}.attention.head_count`)) : 0
+    const heads = Object.hasOwn(permuted, stem)
+      ? Number(
+          metadata.get(`${architecture}.attention.${permuted[stem]}`) ??
+            metadata.get(`${architecture}.attention.head_count`),
+        )
+      : 0
     places.set(tensor, heads > 0 ? { name, rows: interleaved(shape[0] / heads) } : { name })
   }
   return places

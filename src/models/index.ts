@@ -1,5 +1,12 @@
 // Every public class of the models.
-export { AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification, type FromPretrainedOptions } from './auto.ts'
+export {
+  AutoConfig,
+  AutoModel,
+  AutoModelForCausalLM,
+  AutoModelForMaskedLM,
+  AutoModelForSequenceClassification,
+  type FromPretrainedOptions,
+} from './auto.ts'
 export {
   type BertClassifierInputs,
   BertConfig,
@@ -11,7 +18,12 @@ export {
   BertModel,
 } from './bert.ts'
 export { DynamicCache } from './cache.ts'
-export { PreTrainedConfig, PreTrainedConfig as PretrainedConfig, type RopeParameters, ropeParameters } from './config.ts'
+export {
+  PreTrainedConfig,
+  PreTrainedConfig as PretrainedConfig,
+  type RopeParameters,
+  ropeParameters,
+} from './config.ts'
 export {
   type LlamaCausalInputs,
   type LlamaClassifierInputs,

@@ -12,14 +12,21 @@ export type IntInput = Tensor | NestedArray<number | bigint>
 /** Refuses inputs that the model does not know. */
 export function checkInputs(model: string, inputs: object, known: readonly string[]): void {
   if (inputs === null || typeof inputs !== 'object' || inputs instanceof Tensor || Array.isArray(inputs))
-    throw new RushlightError(`${model}: expected one object of inputs, such as { input_ids }, found ${inputs instanceof Tensor ? 'a tensor' : typeof inputs}`)
+    throw new RushlightError(
+      `${model}: expected one object of inputs, such as { input_ids }, found ${inputs instanceof Tensor ? 'a tensor' : typeof inputs}`,
+    )
   for (const [key, value] of Object.entries(inputs))
     if (!known.includes(key) && value !== undefined && value !== null && value !== false)
       throw new UnsupportedOptionError(`${model}: unsupported input ${key}. Supported: ${known.join(', ')}`)
 }
 
 /** A batch (B,T) of int64 from what the user gave. @throws ShapeError for other than one or two dimensions */
-export function batch(model: string, name: string, given: IntInput | null | undefined, dtype: DType = 'int64'): Tensor | null {
+export function batch(
+  model: string,
+  name: string,
+  given: IntInput | null | undefined,
+  dtype: DType = 'int64',
+): Tensor | null {
   if (given === null || given === undefined) return null
   let t = given instanceof Tensor ? given : tensor(given as TensorData, { dtype })
   if (t.ndim === 1) t = t.unsqueeze(0)
@@ -30,7 +37,9 @@ export function batch(model: string, name: string, given: IntInput | null | unde
 /** Either ids or embeddings, never both or neither. */
 export function oneOf(model: string, ids: Tensor | null, embeds: Tensor | null | undefined): void {
   if ((ids === null) === (embeds === null || embeds === undefined))
-    throw new RushlightError(`${model}: expected either input_ids or inputs_embeds, found ${ids === null ? 'neither' : 'both'}`)
+    throw new RushlightError(
+      `${model}: expected either input_ids or inputs_embeds, found ${ids === null ? 'neither' : 'both'}`,
+    )
 }
 
 /** Labels of a batch of sequences: class indices as int64, or numbers for regression. */
@@ -38,5 +47,7 @@ export function labelTensor(given: Tensor | number[] | null | undefined, config:
   if (given === null || given === undefined) return null
   if (given instanceof Tensor) return given
   const regression = config.problem_type === 'regression' || config.num_labels === 1
-  return tensor(given, { dtype: regression || config.problem_type === 'multi_label_classification' ? 'float32' : 'int64' })
+  return tensor(given, {
+    dtype: regression || config.problem_type === 'multi_label_classification' ? 'float32' : 'int64',
+  })
 }

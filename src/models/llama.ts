@@ -72,7 +72,9 @@ export class LlamaAttention extends Module<[x: Tensor, context: Context], Tensor
     this.headDim = headDimOf(config)
     this.dropout = config.attention_dropout
     if (this.heads % this.kvHeads !== 0)
-      throw new RushlightError(`config: num_attention_heads ${this.heads} is not a multiple of num_key_value_heads ${this.kvHeads}`)
+      throw new RushlightError(
+        `config: num_attention_heads ${this.heads} is not a multiple of num_key_value_heads ${this.kvHeads}`,
+      )
     this.q_proj = new Linear(H, this.heads * this.headDim, bias)
     this.k_proj = new Linear(H, this.kvHeads * this.headDim, bias)
     this.v_proj = new Linear(H, this.kvHeads * this.headDim, bias)
@@ -151,7 +153,16 @@ export interface LlamaInputs {
   output_hidden_states?: boolean
 }
 
-const INPUTS = ['input_ids', 'attention_mask', 'position_ids', 'inputs_embeds', 'past_key_values', 'use_cache', 'output_hidden_states', 'return_dict']
+const INPUTS = [
+  'input_ids',
+  'attention_mask',
+  'position_ids',
+  'inputs_embeds',
+  'past_key_values',
+  'use_cache',
+  'output_hidden_states',
+  'return_dict',
+]
 
 /** The decoder without a head. */
 export class LlamaModel extends PreTrainedModel<LlamaConfig, [inputs: LlamaInputs], BaseModelOutput> {
@@ -167,7 +178,9 @@ export class LlamaModel extends PreTrainedModel<LlamaConfig, [inputs: LlamaInput
     super(given)
     const { config } = this
     this.embed_tokens = new Embedding(config.vocab_size, config.hidden_size, { padding_idx: config.pad_token_id })
-    this.layers = new ModuleList(Array.from({ length: config.num_hidden_layers }, (_, i) => new LlamaDecoderLayer(config, i)))
+    this.layers = new ModuleList(
+      Array.from({ length: config.num_hidden_layers }, (_, i) => new LlamaDecoderLayer(config, i)),
+    )
     this.norm = new RMSNorm(config.hidden_size, { eps: config.rms_norm_eps })
     this.rotary = new RotaryEmbedding(config, headDimOf(config))
     this.initialize()
@@ -195,7 +208,9 @@ export class LlamaModel extends PreTrainedModel<LlamaConfig, [inputs: LlamaInput
     const past = cache?.get_seq_length() ?? 0
     const mask = batch('LlamaModel', 'attention_mask', inputs.attention_mask)
     if (mask && mask.shape[1] !== past + T)
-      throw new RushlightError(`LlamaModel: attention_mask covers ${mask.shape[1]} tokens, expected ${past + T} (${past} cached, ${T} new)`)
+      throw new RushlightError(
+        `LlamaModel: attention_mask covers ${mask.shape[1]} tokens, expected ${past + T} (${past} cached, ${T} new)`,
+      )
     const positions = batch('LlamaModel', 'position_ids', inputs.position_ids)
     const { cos, sin } = this.rotary.at(positions ?? { start: past, length: T })
     const padded = mask !== null && mask.ne(1).any().item() === 1
@@ -249,7 +264,11 @@ export interface LlamaClassifierInputs extends LlamaInputs {
 }
 
 /** Llama with a linear classifier on the last token that is not padding. */
-export class LlamaForSequenceClassification extends PreTrainedModel<LlamaConfig, [inputs: LlamaClassifierInputs], SequenceClassifierOutput> {
+export class LlamaForSequenceClassification extends PreTrainedModel<
+  LlamaConfig,
+  [inputs: LlamaClassifierInputs],
+  SequenceClassifierOutput
+> {
   static override readonly config_class = LlamaConfig
   static override readonly base_model_prefix: string = 'model'
 
@@ -277,8 +296,13 @@ export class LlamaForSequenceClassification extends PreTrainedModel<LlamaConfig,
   private lastTokens(ids: Tensor | null, B: number, T: number): Tensor {
     const pad = this.config.pad_token_id
     if (pad === null && B > 1)
-      throw new RushlightError('LlamaForSequenceClassification: a batch needs a padding token to find each last token. Hint: set pad_token_id in the config')
-    if (pad === null || ids === null) return arange(B).mul(0).add(T - 1)
+      throw new RushlightError(
+        'LlamaForSequenceClassification: a batch needs a padding token to find each last token. Hint: set pad_token_id in the config',
+      )
+    if (pad === null || ids === null)
+      return arange(B)
+        .mul(0)
+        .add(T - 1)
     // The last position that is not padding, on whichever side the padding is.
     return ids.ne(pad).to('int64').mul(arange(T)).argmax(-1)
   }

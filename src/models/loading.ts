@@ -229,7 +229,10 @@ async function keepBlocks(module: Module, jobs: Job[]): Promise<void> {
   })
   for (const [name, { stored, rows }] of inBlocks) {
     const weight = weights.get(name)
-    if (!weight) throw new RushlightError(`${stored.source.name}: ${name} is stored as ${stored.type}, which only a Linear or an Embedding can hold. Hint: dtype: 'float32'`)
+    if (!weight)
+      throw new RushlightError(
+        `${stored.source.name}: ${name} is stored as ${stored.type}, which only a Linear or an Embedding can hold. Hint: dtype: 'float32'`,
+      )
     await stored.source.readInto(weight.raw(), stored.offset)
     weight.seal(rows)
   }
@@ -254,7 +257,9 @@ async function readBlocks(stored: StoredTensor, target: Tensor, dtype: DType, ro
           tidy(() => {
             const { ptr } = piece.dequantize().to(dtype)
             const put = (row: number, from: number, length: number) =>
-              u8View(storage.ptr + row * rowBytes, length * rowBytes).set(u8View(ptr + from * rowBytes, length * rowBytes))
+              u8View(storage.ptr + row * rowBytes, length * rowBytes).set(
+                u8View(ptr + from * rowBytes, length * rowBytes),
+              )
             if (!places) put(first, 0, count)
             else for (let i = 0; i < count; i++) put(places[first + i], i, 1)
           }),

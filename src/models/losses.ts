@@ -22,8 +22,14 @@ export function maskedLMLoss(logits: Tensor, labels: Tensor): Tensor {
 export function sequenceClassificationLoss(logits: Tensor, labels: Tensor, config: PreTrainedConfig): Tensor {
   const { num_labels } = config
   const integral = labels.dtype === 'int64' || labels.dtype === 'int32'
-  const problem = config.problem_type ?? (num_labels === 1 ? 'regression' : integral ? 'single_label_classification' : 'multi_label_classification')
-  if (problem === 'regression') return F.mse_loss(num_labels === 1 ? logits.reshape([-1]) : logits, num_labels === 1 ? labels.reshape([-1]).to('float32') : labels.to('float32'))
+  const problem =
+    config.problem_type ??
+    (num_labels === 1 ? 'regression' : integral ? 'single_label_classification' : 'multi_label_classification')
+  if (problem === 'regression')
+    return F.mse_loss(
+      num_labels === 1 ? logits.reshape([-1]) : logits,
+      num_labels === 1 ? labels.reshape([-1]).to('float32') : labels.to('float32'),
+    )
   if (problem === 'single_label_classification') return F.cross_entropy(logits, labels.reshape([-1]))
   return F.binary_cross_entropy_with_logits(logits, labels.to('float32'))
 }

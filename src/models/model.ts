@@ -86,7 +86,8 @@ export abstract class PreTrainedModel<
 
   /** The table of token embeddings. */
   get_input_embeddings(): Module {
-    for (const [path, module] of this.named_modules()) if (/(^|\.)(embed_tokens|word_embeddings|wte|embed_in)$/.test(path)) return module
+    for (const [path, module] of this.named_modules())
+      if (/(^|\.)(embed_tokens|word_embeddings|wte|embed_in)$/.test(path)) return module
     throw new Error(`${this.constructor.name} has no token embeddings`)
   }
 

@@ -28,7 +28,11 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
     const m = await import('./llama.ts')
     return {
       config: m.LlamaConfig,
-      models: { base: m.LlamaModel, 'causal-lm': m.LlamaForCausalLM, 'sequence-classification': m.LlamaForSequenceClassification },
+      models: {
+        base: m.LlamaModel,
+        'causal-lm': m.LlamaForCausalLM,
+        'sequence-classification': m.LlamaForSequenceClassification,
+      },
     }
   },
 }

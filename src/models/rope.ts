@@ -15,13 +15,18 @@ type RopeType = (rope: RopeParameters, dim: number, config: PreTrainedConfig) =>
 
 /** θ^(-2i/d) */
 function base(theta: number, dim: number): Float32Array {
-  return Float32Array.from({ length: dim / 2 }, (_, i) => Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / dim))))
+  return Float32Array.from({ length: dim / 2 }, (_, i) =>
+    Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / dim))),
+  )
 }
 
 function required(rope: RopeParameters, ...names: (keyof RopeParameters)[]): number[] {
   return names.map((name) => {
     const value = rope[name]
-    if (typeof value !== 'number') throw new RushlightError(`config: rope type ${rope.rope_type} needs the number ${name}, found ${JSON.stringify(value)}`)
+    if (typeof value !== 'number')
+      throw new RushlightError(
+        `config: rope type ${rope.rope_type} needs the number ${name}, found ${JSON.stringify(value)}`,
+      )
     return value
   })
 }
@@ -37,7 +42,13 @@ const ROPE_TYPES: Readonly<Record<string, RopeType>> = {
 
   // Llama 3.1: low frequencies are squeezed, high ones kept, those between blended.
   llama3: (rope, dim) => {
-    const [factor, low, high, original] = required(rope, 'factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
+    const [factor, low, high, original] = required(
+      rope,
+      'factor',
+      'low_freq_factor',
+      'high_freq_factor',
+      'original_max_position_embeddings',
+    )
     const inv_freq = base(rope.rope_theta, dim).map((f) => {
       const wavelength = (2 * Math.PI) / f
       if (wavelength < original / high) return f
@@ -58,7 +69,8 @@ export class RotaryEmbedding {
   /** @param dim rotary dimensions of a head */
   constructor(config: PreTrainedConfig, dim: number) {
     const rope = ropeParameters(config)
-    if (!Object.hasOwn(ROPE_TYPES, rope.rope_type)) throw unsupported('config', 'rope_type', rope.rope_type, Object.keys(ROPE_TYPES))
+    if (!Object.hasOwn(ROPE_TYPES, rope.rope_type))
+      throw unsupported('config', 'rope_type', rope.rope_type, Object.keys(ROPE_TYPES))
     this.frequencies = ROPE_TYPES[rope.rope_type](rope, dim, config)
   }
 
@@ -85,7 +97,8 @@ export class RotaryEmbedding {
       const half = inv_freq.length
       const make = (fn: (angle: number) => number) => {
         const values = new Float32Array(size * half)
-        for (let p = 0; p < size; p++) for (let i = 0; i < half; i++) values[p * half + i] = attention_scaling * fn(Math.fround(p * inv_freq[i]))
+        for (let p = 0; p < size; p++)
+          for (let i = 0; i < half; i++) values[p * half + i] = attention_scaling * fn(Math.fround(p * inv_freq[i]))
         return keep(Tensor.from(values, [size, half]))
       }
       this.dispose()

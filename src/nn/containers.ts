@@ -8,12 +8,11 @@ export class ModuleList<M extends Module = Module> extends Module<never[], never
   [index: number]: M
   constructor(modules: Iterable<M> = []) {
     super()
-    let i = 0
-    for (const module of modules) this[i++] = module
+    this.extend(modules)
   }
 
   /** Number of modules in it. */
-  get size(): number {
+  override get length(): number {
     return [...this].length
   }
 
@@ -23,7 +22,13 @@ export class ModuleList<M extends Module = Module> extends Module<never[], never
   }
 
   append(module: M): this {
-    this[this.size] = module
+    this[this.length] = module
+    return this
+  }
+
+  extend(modules: Iterable<M>): this {
+    let i = this.length
+    for (const module of modules) this[i++] = module
     return this
   }
 
@@ -33,6 +38,19 @@ export class ModuleList<M extends Module = Module> extends Module<never[], never
 
   forward(): never {
     throw new RushlightError('ModuleList: it has no forward. Hint: call the modules in it')
+  }
+
+  /** Equal modules in a row on one line, as torch prints: `(0-5): 6 x Linear(…)`. */
+  protected override childLines(): [label: string, text: string][] {
+    const runs: { first: number; last: number; text: string }[] = []
+    for (const [name, text] of super.childLines()) {
+      const run = runs.at(-1)
+      if (run && run.text === text) run.last = Number(name)
+      else runs.push({ first: Number(name), last: Number(name), text })
+    }
+    return runs.map(({ first, last, text }) =>
+      first === last ? [`${first}`, text] : [`${first}-${last}`, `${last - first + 1} x ${text}`],
+    )
   }
 }
 
@@ -44,6 +62,11 @@ export class Sequential extends Module<[input: Tensor], Tensor> {
     modules.forEach((module, i) => {
       this[i] = module
     })
+  }
+
+  /** Number of modules in it. */
+  override get length(): number {
+    return [...this].length
   }
 
   *[Symbol.iterator](): Generator<Module<[Tensor], Tensor>> {

@@ -44,7 +44,8 @@ const GAINS: Readonly<Record<string, (param?: number) => number>> = {
 
 /** Recommended gain of a nonlinearity. */
 export function calculate_gain(nonlinearity: string, param?: number): number {
-  if (!Object.hasOwn(GAINS, nonlinearity)) throw unsupported('calculate_gain', 'nonlinearity', nonlinearity, Object.keys(GAINS))
+  if (!Object.hasOwn(GAINS, nonlinearity))
+    throw unsupported('calculate_gain', 'nonlinearity', nonlinearity, Object.keys(GAINS))
   return GAINS[nonlinearity](param)
 }
 

@@ -1,5 +1,6 @@
 // The layers of torch.nn, with its names, defaults and initial values.
 import * as F from './functional.ts'
+import { positional } from '../ops/op.ts'
 import type { Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { RushlightError, ShapeError } from '../util/errors.ts'
@@ -15,6 +16,11 @@ const withinFan = (fanIn: number) => (t: Tensor) => {
   init.uniform_(t, -bound, bound)
 }
 
+/** A tuple as Python prints it. */
+const tuple = (sizes: Shape) => `(${sizes.join(', ')}${sizes.length === 1 ? ',' : ''})`
+/** A number as Python prints it: its exponents have two digits at least. */
+const pythonFloat = (x: number) => (x < 1e-4 ? x.toExponential() : String(x)).replace(/e-(\d)$/, 'e-0$1')
+
 /** y = x Wᵀ + b, weight [out_features, in_features] (torch.nn.Linear). */
 export class Linear extends Module<[input: Tensor], Tensor> {
   weight: Parameter
@@ -23,10 +29,10 @@ export class Linear extends Module<[input: Tensor], Tensor> {
   constructor(
     readonly in_features: number,
     readonly out_features: number,
-    bias: boolean | { bias?: boolean } = true,
+    ...given: [bias?: boolean] | [{ bias?: boolean }]
   ) {
     super()
-    const withBias = typeof bias === 'boolean' ? bias : (bias.bias ?? true)
+    const [withBias = true] = positional('Linear', ['bias'], given) as [boolean?]
     this.weight = Parameter.lazy([out_features, in_features], withinFan(in_features))
     this.bias = withBias ? Parameter.lazy([out_features], withinFan(in_features)) : null
   }
@@ -54,10 +60,12 @@ export class Embedding extends Module<[input: Tensor], Tensor> {
   constructor(
     readonly num_embeddings: number,
     readonly embedding_dim: number,
-    options: { padding_idx?: number | null } = {},
+    ...given: [padding_idx?: number | null] | [{ padding_idx?: number | null }]
   ) {
     super()
-    const padding = options.padding_idx ?? null
+    const [padding = null] = positional('Embedding', ['padding_idx'], given) as [(number | null)?]
+    if (padding !== null && !(Number.isInteger(padding) && padding >= -num_embeddings && padding < num_embeddings))
+      throw new RushlightError(`Embedding: padding_idx ${padding} is out of range for ${num_embeddings} embeddings`)
     this.padding_idx = padding !== null && padding < 0 ? padding + num_embeddings : padding
     this.weight = Parameter.lazy([num_embeddings, embedding_dim], (t) => {
       init.normal_(t)
@@ -81,13 +89,22 @@ export class LayerNorm extends Module<[input: Tensor], Tensor> {
   readonly normalized_shape: Shape
   readonly eps: number
 
-  constructor(normalized_shape: number | Shape, options: { eps?: number; elementwise_affine?: boolean; bias?: boolean } = {}) {
+  constructor(
+    normalized_shape: number | Shape,
+    ...given:
+      | [eps?: number, elementwise_affine?: boolean, bias?: boolean]
+      | [{ eps?: number; elementwise_affine?: boolean; bias?: boolean }]
+  ) {
     super()
     this.normalized_shape = typeof normalized_shape === 'number' ? [normalized_shape] : [...normalized_shape]
-    this.eps = options.eps ?? 1e-5
-    const affine = options.elementwise_affine ?? true
+    const [eps = 1e-5, affine = true, bias = true] = positional(
+      'LayerNorm',
+      ['eps', 'elementwise_affine', 'bias'],
+      given,
+    ) as [number?, boolean?, boolean?]
+    this.eps = eps
     this.weight = affine ? Parameter.lazy(this.normalized_shape, ones) : null
-    this.bias = affine && (options.bias ?? true) ? Parameter.lazy(this.normalized_shape, zeros) : null
+    this.bias = affine && bias ? Parameter.lazy(this.normalized_shape, zeros) : null
   }
 
   forward(input: Tensor): Tensor {
@@ -95,7 +112,7 @@ export class LayerNorm extends Module<[input: Tensor], Tensor> {
   }
 
   override extra_repr(): string {
-    return `(${this.normalized_shape.join(', ')}), eps=${this.eps}, elementwise_affine=${this.weight ? 'True' : 'False'}`
+    return `${tuple(this.normalized_shape)}, eps=${pythonFloat(this.eps)}, elementwise_affine=${this.weight ? 'True' : 'False'}`
   }
 }
 
@@ -105,11 +122,20 @@ export class RMSNorm extends Module<[input: Tensor], Tensor> {
   readonly normalized_shape: Shape
   readonly eps: number
 
-  constructor(normalized_shape: number | Shape, options: { eps?: number; elementwise_affine?: boolean } = {}) {
+  constructor(
+    normalized_shape: number | Shape,
+    ...given:
+      | [eps?: number | null, elementwise_affine?: boolean]
+      | [{ eps?: number | null; elementwise_affine?: boolean }]
+  ) {
     super()
     this.normalized_shape = typeof normalized_shape === 'number' ? [normalized_shape] : [...normalized_shape]
-    this.eps = options.eps ?? 2 ** -23 // float32's epsilon, as torch's default
-    this.weight = (options.elementwise_affine ?? true) ? Parameter.lazy(this.normalized_shape, ones) : null
+    const [eps, affine = true] = positional('RMSNorm', ['eps', 'elementwise_affine'], given) as [
+      (number | null)?,
+      boolean?,
+    ]
+    this.eps = eps ?? 2 ** -23 // float32's epsilon, as torch's default
+    this.weight = affine ? Parameter.lazy(this.normalized_shape, ones) : null
   }
 
   forward(input: Tensor): Tensor {
@@ -117,14 +143,17 @@ export class RMSNorm extends Module<[input: Tensor], Tensor> {
   }
 
   override extra_repr(): string {
-    return `(${this.normalized_shape.join(', ')}), eps=${this.eps}, elementwise_affine=${this.weight ? 'True' : 'False'}`
+    return `${tuple(this.normalized_shape)}, eps=${pythonFloat(this.eps)}, elementwise_affine=${this.weight ? 'True' : 'False'}`
   }
 }
 
 /** Zeroes elements with probability p in train mode and scales the rest by 1/(1-p) (torch.nn.Dropout). */
 export class Dropout extends Module<[input: Tensor], Tensor> {
-  constructor(readonly p = 0.5) {
+  readonly p: number
+  constructor(...given: [p?: number] | [{ p?: number }]) {
     super()
+    const [p = 0.5] = positional('Dropout', ['p'], given) as [number?]
+    this.p = p
     if (!(p >= 0 && p <= 1)) throw new RushlightError(`Dropout: p must be from 0 to 1, found ${p}`)
   }
 
@@ -133,7 +162,7 @@ export class Dropout extends Module<[input: Tensor], Tensor> {
   }
 
   override extra_repr(): string {
-    return `p=${this.p}`
+    return `p=${this.p}, inplace=False`
   }
 }
 
@@ -145,6 +174,16 @@ export interface ConvOptions {
   groups?: number
   bias?: boolean
 }
+/** The same in torch's order, or by name. */
+type ConvArguments =
+  | [
+      stride?: ConvOptions['stride'],
+      padding?: ConvOptions['padding'],
+      dilation?: ConvOptions['dilation'],
+      groups?: number,
+      bias?: boolean,
+    ]
+  | [ConvOptions]
 
 abstract class Conv extends Module<[input: Tensor], Tensor> {
   weight: Parameter
@@ -155,13 +194,18 @@ abstract class Conv extends Module<[input: Tensor], Tensor> {
     readonly in_channels: number,
     readonly out_channels: number,
     readonly kernel_size: number[],
-    { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, ...rest }: ConvOptions = {},
+    given: ConvArguments,
   ) {
     super()
-    const [unknown] = Object.keys(rest)
-    if (unknown) throw new RushlightError(`Conv: unsupported option ${unknown}. Supported: stride, padding, dilation, groups, bias`)
+    const options = positional('Conv', ['stride', 'padding', 'dilation', 'groups', 'bias'], given)
+    const [stride = 1, padding = 0, dilation = 1, groups = 1, bias = true] = options as Exclude<
+      ConvArguments,
+      [ConvOptions]
+    >
     if (in_channels % groups !== 0 || out_channels % groups !== 0)
-      throw new ShapeError(`Conv: groups ${groups} must divide in_channels ${in_channels} and out_channels ${out_channels}`)
+      throw new ShapeError(
+        `Conv: groups ${groups} must divide in_channels ${in_channels} and out_channels ${out_channels}`,
+      )
     this.options = { stride, padding, dilation, groups }
     const fanIn = (in_channels / groups) * kernel_size.reduce((a, b) => a * b, 1)
     this.weight = Parameter.lazy([out_channels, in_channels / groups, ...kernel_size], withinFan(fanIn))
@@ -169,14 +213,29 @@ abstract class Conv extends Module<[input: Tensor], Tensor> {
   }
 
   override extra_repr(): string {
-    return `${this.in_channels}, ${this.out_channels}, kernel_size=(${this.kernel_size.join(', ')})`
+    const { stride, padding, dilation, groups } = this.options
+    const sizes = (given: number | number[]) =>
+      tuple(this.kernel_size.map((_, d) => [given].flat()[d] ?? [given].flat()[0]))
+    const parts = [
+      `${this.in_channels}`,
+      `${this.out_channels}`,
+      `kernel_size=${tuple(this.kernel_size)}`,
+      `stride=${sizes(stride)}`,
+    ]
+    const unusual = (given: number | number[], usual: number) => [given].flat().some((x) => x !== usual)
+    if (typeof padding === 'string') parts.push(`padding=${padding}`)
+    else if (unusual(padding, 0)) parts.push(`padding=${sizes(padding)}`)
+    if (unusual(dilation, 1)) parts.push(`dilation=${sizes(dilation)}`)
+    if (groups !== 1) parts.push(`groups=${groups}`)
+    if (!this.bias) parts.push('bias=False')
+    return parts.join(', ')
   }
 }
 
 /** Convolution over (N, C, L), weight [out, in/groups, kernel] (torch.nn.Conv1d). */
 export class Conv1d extends Conv {
-  constructor(in_channels: number, out_channels: number, kernel_size: number | [number], options?: ConvOptions) {
-    super(in_channels, out_channels, [kernel_size].flat(), options)
+  constructor(in_channels: number, out_channels: number, kernel_size: number | [number], ...given: ConvArguments) {
+    super(in_channels, out_channels, [kernel_size].flat(), given)
   }
 
   forward(input: Tensor): Tensor {
@@ -187,8 +246,13 @@ export class Conv1d extends Conv {
 
 /** Convolution over (N, C, H, W), weight [out, in/groups, kH, kW] (torch.nn.Conv2d). */
 export class Conv2d extends Conv {
-  constructor(in_channels: number, out_channels: number, kernel_size: number | [number, number], options?: ConvOptions) {
-    super(in_channels, out_channels, typeof kernel_size === 'number' ? [kernel_size, kernel_size] : kernel_size, options)
+  constructor(
+    in_channels: number,
+    out_channels: number,
+    kernel_size: number | [number, number],
+    ...given: ConvArguments
+  ) {
+    super(in_channels, out_channels, typeof kernel_size === 'number' ? [kernel_size, kernel_size] : kernel_size, given)
   }
 
   forward(input: Tensor): Tensor {

@@ -1,13 +1,13 @@
 // Module: a callable tree of parameters. A module's path in the tree is its weights' name in the checkpoint.
 import '../ops/index.ts' // gives Tensor its methods
 import { isGradRequested, is_grad_enabled, no_grad } from '../tensor/autograd.ts'
-import { type DType, dtypeOf, isFloating } from '../tensor/dtype.ts'
+import { DEVICES, type DType, dtypeOf, isFloating } from '../tensor/dtype.ts'
 import { tidy } from '../tensor/scope.ts'
-import { show } from '../tensor/shape.ts'
-import { Storage } from '../tensor/storage.ts'
-import { Tensor } from '../tensor/tensor.ts'
+import { sameShape, show } from '../tensor/shape.ts'
+import type { Storage } from '../tensor/storage.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 import { Callable } from '../util/callable.ts'
-import { RushlightError, ShapeError } from '../util/errors.ts'
+import { checkOptions, RushlightError, unsupported } from '../util/errors.ts'
 import { Parameter } from './parameter.ts'
 
 /**
@@ -44,6 +44,11 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
     for (const [name, child] of this.named_children()) yield* child.named_modules(join(prefix, name), seen)
   }
 
+  /** Direct submodules. */
+  *children(): Generator<Module> {
+    for (const [, child] of this.named_children()) yield child
+  }
+
   /** All modules, this one first. */
   *modules(): Generator<Module> {
     for (const [, module] of this.named_modules()) yield module
@@ -73,12 +78,13 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
   /** Buffers by path: tensors that are saved and moved with the module but not learned. */
   *named_buffers(): Generator<[string, Parameter]> {
     for (const [path, module] of this.named_modules())
-      for (const [name, tensor] of module.ownTensors()) if (module.bufferNames.has(name)) yield [join(path, name), tensor]
+      for (const [name, tensor] of module.ownTensors())
+        if (module.bufferNames.has(name)) yield [join(path, name), tensor]
   }
 
   /** Sets a field that is a buffer; a buffer that is not persistent is left out of state_dict. */
   register_buffer(name: string, tensor: Tensor, persistent = true): void {
-    const buffer = Parameter.of(tensor, false)
+    const buffer = new Parameter(tensor, false)
     buffer.persistent = persistent
     ;(this as unknown as Record<string, Parameter>)[name] = buffer
     this.bufferNames.add(name)
@@ -91,7 +97,8 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
     let at: Module = this
     for (const name of path === '' ? [] : path.split('.')) {
       const next = Object.hasOwn(at, name) ? (at as unknown as Record<string, unknown>)[name] : undefined
-      if (!(next instanceof Module)) throw new RushlightError(`get_submodule: there is no module ${path} (no ${name} in it)`)
+      if (!(next instanceof Module))
+        throw new RushlightError(`get_submodule: there is no module ${path} (no ${name} in it)`)
       at = next
     }
     return at
@@ -117,6 +124,8 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
     state: Map<string, Tensor> | Record<string, Tensor>,
     strict: boolean | { strict?: boolean } = true,
   ): { missing_keys: string[]; unexpected_keys: string[] } {
+    if (typeof strict === 'object') checkOptions('load_state_dict', strict, ['strict'])
+    const insists = typeof strict === 'object' ? (strict.strict ?? true) : strict
     const given = state instanceof Map ? state : new Map(Object.entries(state))
     const own = this.state_dict()
     const missing_keys = [...own.keys()].filter((name) => !given.has(name))
@@ -124,15 +133,15 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
     const misfits: string[] = []
     for (const [name, target] of own) {
       const source = given.get(name)
-      if (source && show(source.shape) !== show(target.shape))
+      if (source && !sameShape(source.shape, target.shape))
         misfits.push(`${name}: expected ${show(target.shape)}, found ${show(source.shape)}`)
     }
     const report = [
-      ...(missing_keys.length && strictOf(strict) ? [`missing: ${missing_keys.join(', ')}`] : []),
-      ...(unexpected_keys.length && strictOf(strict) ? [`unexpected: ${unexpected_keys.join(', ')}`] : []),
+      ...(missing_keys.length && insists ? [`missing: ${missing_keys.join(', ')}`] : []),
+      ...(unexpected_keys.length && insists ? [`unexpected: ${unexpected_keys.join(', ')}`] : []),
       ...(misfits.length ? [`mis-shaped: ${misfits.join('; ')}`] : []),
     ]
-    if (report.length) throw new ShapeError(`load_state_dict: ${report.join('. ')}`)
+    if (report.length) throw new RushlightError(`load_state_dict: ${report.join('. ')}`)
     no_grad(() =>
       tidy(() => {
         for (const [name, target] of own) {
@@ -156,19 +165,29 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
   }
 
   /**
-   * Casts floating parameters and buffers, in place. A device is accepted where it is the one there is.
+   * Casts floating parameters, their gradients, and buffers, in place; what has no memory yet stays so. A device is accepted where it
+   * is the one there is.
    * @throws RushlightError for another device or dtype
    */
   to(target: DType | string | { dtype?: string; device?: string }): this {
-    const { dtype, device } = typeof target === 'string' ? (isDevice(target) ? { device: target, dtype: undefined } : { dtype: target, device: undefined }) : target
-    if (device !== undefined && !isDevice(device)) throw new RushlightError(`to: unsupported device '${device}'. Supported: cpu, wasm, auto`)
+    const options: { dtype?: string; device?: string } =
+      typeof target === 'object' ? target : DEVICES.includes(target) ? { device: target } : { dtype: target }
+    checkOptions('to', options, ['dtype', 'device'])
+    const { dtype, device } = options
+    if (device !== undefined && !DEVICES.includes(device)) throw unsupported('to', 'device', device, DEVICES)
     if (dtype === undefined) return this
     const wanted = dtypeOf(dtype)
     if (!isFloating(wanted)) throw new RushlightError(`to: a module's parameters are floating, found ${wanted}`)
     no_grad(() =>
       tidy(() => {
-        for (const tensor of new Set(this.state_dict().values()))
-          if (isFloating(tensor.dtype) && tensor.dtype !== wanted) tensor.adopt(storageCopy(tensor, wanted), wanted)
+        for (const module of this.modules())
+          for (const [, tensor] of module.ownTensors()) {
+            if (!isFloating(tensor.dtype) || tensor.dtype === wanted) continue
+            if (!tensor.materialized) tensor.initializeWith(undefined, wanted)
+            else tensor.adopt(storageCopy(tensor, wanted), wanted)
+            const { grad } = tensor
+            if (grad) grad.adopt(storageCopy(grad, wanted), wanted)
+          }
       }),
     )
     return this
@@ -216,9 +235,14 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
 
   /** The tree, as torch prints it. */
   override toString(): string {
-    const lines = [...this.named_children()].map(([name, child]) => `  (${name}): ${child.toString().replaceAll('\n', '\n  ')}`)
-    const title = `${this.constructor.name}(${this.extra_repr()}`
-    return lines.length ? `${title}\n${lines.join('\n')}\n)` : `${title})`
+    const children = this.childLines().map(([label, text]) => `(${label}): ${text.replaceAll('\n', '\n  ')}`)
+    const extra = this.extra_repr()
+    if (children.length === 0) return `${this.constructor.name}(${extra})`
+    return `${this.constructor.name}(\n${[...(extra ? [extra] : []), ...children].map((line) => `  ${line}\n`).join('')})`
+  }
+  /** What print shows of the modules in it, by name. */
+  protected childLines(): [label: string, text: string][] {
+    return [...this.named_children()].map(([name, child]) => [name, child.toString()])
   }
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString()
@@ -227,14 +251,6 @@ export abstract class Module<A extends unknown[] = never[], R = unknown> extends
 
 function join(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`
-}
-
-function isDevice(name: string): boolean {
-  return name === 'cpu' || name === 'wasm' || name === 'auto'
-}
-
-function strictOf(strict: boolean | { strict?: boolean }): boolean {
-  return typeof strict === 'boolean' ? strict : (strict.strict ?? true)
 }
 
 /** The elements of a tensor in that dtype, in a storage of their own. */

@@ -86,9 +86,9 @@ interface Sizes {
 function sizesOf({ query, key }: Operands): Sizes {
   const [B, Hq, T, D] = query.shape
   const [, Hkv, S] = key.shape
-  const keys = D <= 192 ? 64 : D <= 384 ? 32 : D <= 768 ? 16 : 8
+  const keys = D <= 128 ? 128 : D <= 192 ? 64 : D <= 384 ? 32 : D <= 768 ? 16 : 8
   let rows = keys
-  while (rows > 16 && 4 * rows * S * D > 32e6) rows /= 2
+  while (rows > 16 && 4 * rows * S * D > 40e6) rows /= 2
   return { B, Hq, Hkv, T, S, D, rows, keys }
 }
 

@@ -1,13 +1,11 @@
 // Conversions of dtype, under PyTorch's names.
-import { type DType, dtypeOf } from '../tensor/dtype.ts'
+import { DEVICES, type DType, dtypeOf } from '../tensor/dtype.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { unsupported } from '../util/errors.ts'
 import { cast } from './elementwise.ts'
 import { packed } from './copying.ts'
 import { compose, defineOp } from './op.ts'
 import { Nd } from './reference.ts'
-
-const DEVICES = ['cpu', 'wasm', 'auto']
 
 /** The gradient of a 16-bit result comes in 16 bits. */
 const ROUNDED = 2 ** -8

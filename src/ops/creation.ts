@@ -1,6 +1,6 @@
 // Making tensors: from data, filled, counted. None is recorded; all take { dtype, requires_grad, device }.
-import { type DType, dtypeOf } from '../tensor/dtype.ts'
-import { numelOf, type Shape, show } from '../tensor/shape.ts'
+import { DEVICES, type DType, dtypeOf } from '../tensor/dtype.ts'
+import { type Shape, show } from '../tensor/shape.ts'
 import { type NestedArray, Tensor, type TensorData } from '../tensor/tensor.ts'
 import { checkOptions, RushlightError, ShapeError, unsupported } from '../util/errors.ts'
 import { fillWith } from './copying.ts'
@@ -15,12 +15,12 @@ export interface TensorOptions {
 }
 
 const OPTIONS = ['dtype', 'requires_grad', 'device']
-const DEVICES = ['cpu', 'wasm', 'auto']
 
 /** The dtype asked for, after a check of the options. */
 function read(op: string, options: TensorOptions, fallback: DType, more: string[] = []): DType {
   checkOptions(op, options, [...OPTIONS, ...more])
-  if (options.device !== undefined && !DEVICES.includes(options.device)) throw unsupported(op, 'device', options.device, DEVICES)
+  if (options.device !== undefined && !DEVICES.includes(options.device))
+    throw unsupported(op, 'device', options.device, DEVICES)
   return options.dtype === undefined ? fallback : dtypeOf(options.dtype)
 }
 
@@ -51,10 +51,19 @@ function fromTyped(data: Exclude<TensorData, NestedArray<number | bigint | boole
   if (data instanceof Float32Array || data instanceof Float64Array) return { flat: data, shape, dtype: 'float32' }
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return { flat: data, shape, dtype: 'int64' }
   if (data instanceof Int8Array) return { flat: data, shape, dtype: 'int8' }
-  if (data instanceof Uint8Array || (data as unknown) instanceof Uint8ClampedArray) return { flat: data, shape, dtype: 'uint8' }
-  if (data instanceof Int32Array || data instanceof Int16Array || data instanceof Uint16Array) return { flat: data, shape, dtype: 'int32' }
+  if (data instanceof Uint8Array || (data as unknown) instanceof Uint8ClampedArray)
+    return { flat: data, shape, dtype: 'uint8' }
+  if (data instanceof Int32Array || data instanceof Int16Array || data instanceof Uint16Array)
+    return { flat: data, shape, dtype: 'int32' }
   if (data instanceof Uint32Array) return { flat: data, shape, dtype: 'int64' }
-  throw unsupported('tensor', 'data', (data as object).constructor.name, ['Float32Array', 'Float64Array', 'BigInt64Array', 'Int32Array', 'Int8Array', 'Uint8Array'])
+  throw unsupported('tensor', 'data', (data as object).constructor.name, [
+    'Float32Array',
+    'Float64Array',
+    'BigInt64Array',
+    'Int32Array',
+    'Int8Array',
+    'Uint8Array',
+  ])
 }
 
 function fromNested(data: NestedArray<number | bigint | boolean>): Flat {
@@ -65,14 +74,22 @@ function fromNested(data: NestedArray<number | bigint | boolean>): Flat {
   const visit = (value: unknown, depth: number) => {
     if (Array.isArray(value)) {
       if (depth >= shape.length || value.length !== shape[depth])
-        throw new ShapeError(`tensor: nested arrays are ragged: expected ${shape[depth] ?? 'no'} elements at depth ${depth}, found ${value.length}`)
+        throw new ShapeError(
+          `tensor: nested arrays are ragged: expected ${shape[depth] ?? 'no'} elements at depth ${depth}, found ${value.length}`,
+        )
       for (const item of value) visit(item, depth + 1)
       return
     }
-    if (depth !== shape.length) throw new ShapeError(`tensor: nested arrays are ragged: expected an array at depth ${depth}, found ${typeof value}`)
+    if (depth !== shape.length)
+      throw new ShapeError(
+        `tensor: nested arrays are ragged: expected an array at depth ${depth}, found ${typeof value}`,
+      )
     if (typeof value === 'number') numbers++
     else if (typeof value === 'bigint') bigints++
-    else if (typeof value !== 'boolean') throw new RushlightError(`tensor: expected numbers, bigints or booleans, found ${value === null ? 'null' : typeof value}`)
+    else if (typeof value !== 'boolean')
+      throw new RushlightError(
+        `tensor: expected numbers, bigints or booleans, found ${value === null ? 'null' : typeof value}`,
+      )
     flat.push(value as number)
   }
   visit(data, 0)
@@ -87,7 +104,11 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
 
 /** Filled with a value: float32 for a number, unless it says otherwise; bool for a boolean. */
 export function full(shape: Shape, value: number | bigint | boolean, options: TensorOptions = {}): Tensor {
-  const out = Tensor.empty(shape, read('full', options, typeof value === 'boolean' ? 'bool' : typeof value === 'bigint' ? 'int64' : 'float32'), 'full')
+  const out = Tensor.empty(
+    shape,
+    read('full', options, typeof value === 'boolean' ? 'bool' : typeof value === 'bigint' ? 'int64' : 'float32'),
+    'full',
+  )
   fillWith(out, value)
   return finish(out, options)
 }
@@ -120,11 +141,11 @@ export function ones_like(input: Tensor, options: TensorOptions = {}): Tensor {
 export function eye(n: number, m: number | TensorOptions = n, options: TensorOptions = {}): Tensor {
   if (typeof m !== 'number') return eye(n, n, m)
   const out = zeros([n, m], options)
-  const view = out.view1d()
   const one = full([1], 1, { dtype: out.dtype })
   const [bits] = one.view1d()
-  for (let i = 0; i < Math.min(n, m); i++) view[i * m + i] = bits
   one.dispose()
+  const view = out.view1d()
+  for (let i = 0; i < Math.min(n, m); i++) view[i * m + i] = bits
   return out
 }
 
@@ -136,13 +157,23 @@ export function arange(...args: (number | TensorOptions)[]): Tensor {
   const last = args[args.length - 1]
   const options = typeof last === 'object' ? last : {}
   const numbers = args.filter((x): x is number => typeof x === 'number')
-  if (numbers.length < 1 || numbers.length > 3) throw new RushlightError(`arange: expected (end), (start, end) or (start, end, step), found ${numbers.length} numbers`)
+  if (numbers.length < 1 || numbers.length > 3)
+    throw new RushlightError(
+      `arange: expected (end), (start, end) or (start, end, step), found ${numbers.length} numbers`,
+    )
   const [start, end, step = 1] = numbers.length === 1 ? [0, numbers[0]] : numbers
   if (step === 0 || !Number.isFinite(start) || !Number.isFinite(end) || (end - start) / step < 0)
     throw new RushlightError(`arange: step ${step} does not lead from ${start} to ${end}`)
   const n = Math.ceil((end - start) / step)
   const dtype = read('arange', options, numbers.every(Number.isInteger) ? 'int64' : 'float32')
-  return finish(Tensor.from(Float64Array.from({ length: n }, (_, i) => start + i * step), [n], dtype), options)
+  return finish(
+    Tensor.from(
+      Float64Array.from({ length: n }, (_, i) => start + i * step),
+      [n],
+      dtype,
+    ),
+    options,
+  )
 }
 
 /** `steps` numbers evenly spaced from `start` to `end`, both included. */
@@ -150,14 +181,24 @@ export function linspace(start: number, end: number, steps: number, options: Ten
   const dtype = read('linspace', options, 'float32')
   // From both ends, as torch counts, so that the last is exactly `end`.
   const step = steps > 1 ? (end - start) / (steps - 1) : 0
-  const values = Float64Array.from({ length: steps }, (_, i) => (i < steps / 2 ? start + i * step : end - (steps - 1 - i) * step))
+  const values = Float64Array.from({ length: steps }, (_, i) =>
+    i < steps / 2 ? start + i * step : end - (steps - 1 - i) * step,
+  )
   if (steps === 1) values[0] = start
   return finish(Tensor.from(values, [steps], dtype), options)
 }
 
-/** The same values as a list of coordinate tensors: `meshgrid([x, y])` with indexing 'ij'. */
-export function meshgrid(tensors: Tensor[]): Tensor[] {
-  for (const t of tensors) if (t.ndim > 1) throw new ShapeError(`meshgrid: expected tensors of one dimension, found ${show(t.shape)}`)
-  const shape = tensors.map((t) => numelOf(t.shape))
-  return tensors.map((t, d) => t.alias(shape, shape.map((_, i) => (i === d ? (t.strides[0] ?? 1) : 0))))
+/**
+ * Vectors as the coordinates of a grid: one tensor each, of the grid's shape (torch.meshgrid).
+ * @param options indexing: 'ij' (the default: the first vector runs along the first dimension) or 'xy' (along the second)
+ */
+export function meshgrid(tensors: Tensor[], options: { indexing?: 'ij' | 'xy' } = {}): Tensor[] {
+  checkOptions('meshgrid', options, ['indexing'])
+  const { indexing = 'ij' } = options
+  if (indexing !== 'ij' && indexing !== 'xy') throw unsupported('meshgrid', 'indexing', indexing, ['ij', 'xy'])
+  for (const t of tensors)
+    if (t.ndim > 1) throw new ShapeError(`meshgrid: expected tensors of one dimension, found ${show(t.shape)}`)
+  const order = tensors.map((_, d) => (indexing === 'xy' && d < 2 && tensors.length > 1 ? 1 - d : d))
+  const shape = order.map((d) => tensors[d].numel())
+  return tensors.map((t, d) => t.reshape(shape.map((size, i) => (order[i] === d ? size : 1))).expand(shape))
 }

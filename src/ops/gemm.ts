@@ -26,7 +26,11 @@ export interface GemmProblem {
   accumulate?: boolean
 }
 
-const SUFFIX: Readonly<Partial<Record<DType, 'f32' | 'f16' | 'bf16'>>> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' }
+const SUFFIX: Readonly<Partial<Record<DType, 'f32' | 'f16' | 'bf16'>>> = {
+  float32: 'f32',
+  float16: 'f16',
+  bfloat16: 'bf16',
+}
 const ROWS = 4
 const COLS = 8
 /** Multiply-adds that a chunk should have: some hundred microseconds. */
@@ -45,9 +49,11 @@ export function gemm(problem: GemmProblem): void {
   const rowsContiguous = b.rows === 1 && (b.cols >= k || n === 1) // B is [n,k]: a weight
   const one = m === 1 && a.cols === 1
   if (k > 0 && a.cols === 1 && rowsContiguous && m <= SKINNY) {
-    for (let i = 0; i < batch; i++) dots(problem, a.ptr + i * a.batch * bytesA, b.ptr + i * b.batch * bytesB, c.ptr + i * c.batch * 4)
+    for (let i = 0; i < batch; i++)
+      dots(problem, a.ptr + i * a.batch * bytesA, b.ptr + i * b.batch * bytesB, c.ptr + i * c.batch * 4)
   } else if (k > 0 && one && b.cols === 1) {
-    for (let i = 0; i < batch; i++) axpy(problem, a.ptr + i * a.batch * bytesA, b.ptr + i * b.batch * bytesB, c.ptr + i * c.batch * 4)
+    for (let i = 0; i < batch; i++)
+      axpy(problem, a.ptr + i * a.batch * bytesA, b.ptr + i * b.batch * bytesB, c.ptr + i * c.batch * 4)
   } else if (k > 0 && n === 1 && c.ld === 1 && b.dtype === 'float32' && b.rows === 1 && a.cols === 1 && !problem.bias) {
     // A matrix by a vector: the rows of A are the weights.
     for (let i = 0; i < batch; i++)
@@ -65,12 +71,22 @@ function dots({ m, n, k, a, b, c, bias = 0, accumulate }: GemmProblem, pa: numbe
   const groups = Math.ceil(n / 4)
   // A gemv is bound by memory: a chunk is some hundred kilobytes of weights.
   const grain = Math.max(1, Math.ceil((m === 1 ? 1 << 16 : CHUNK / 8) / (4 * k * m)))
-  launch(`dots_${SUFFIX[b.dtype]}` as 'dots_f32', [pa, pb, pc, m, n, k, a.rows, b.cols, c.ld, bias, accumulate ? 1 : 0], groups, grain)
+  launch(
+    `dots_${SUFFIX[b.dtype]}` as 'dots_f32',
+    [pa, pb, pc, m, n, k, a.rows, b.cols, c.ld, bias, accumulate ? 1 : 0],
+    groups,
+    grain,
+  )
 }
 
 /** One row of A by B's rows. */
 function axpy({ n, k, b, bias = 0, accumulate }: GemmProblem, pa: number, pb: number, pc: number): void {
-  launch(`axpy_${SUFFIX[b.dtype]}` as 'axpy_f32', [pa, pb, pc, n, k, b.rows, bias, accumulate ? 1 : 0], Math.ceil(n / 16), Math.max(1, Math.ceil((1 << 16) / (16 * k))))
+  launch(
+    `axpy_${SUFFIX[b.dtype]}` as 'axpy_f32',
+    [pa, pb, pc, n, k, b.rows, bias, accumulate ? 1 : 0],
+    Math.ceil(n / 16),
+    Math.max(1, Math.ceil((1 << 16) / (16 * k))),
+  )
 }
 
 function packed(problem: GemmProblem): void {
@@ -101,7 +117,12 @@ function packed(problem: GemmProblem): void {
       const pb = temp
       const pa = temp + bSize * bCount * 4
       const grain = (lanes: number) => Math.max(1, Math.ceil((1 << 15) / (lanes * Math.max(1, k))))
-      launch(`pack_columns_${SUFFIX[b.dtype]}` as 'pack_columns_f32', [b.ptr, pb, n, k, b.batch, b.cols, b.rows], bPanels * bCount, grain(COLS))
+      launch(
+        `pack_columns_${SUFFIX[b.dtype]}` as 'pack_columns_f32',
+        [b.ptr, pb, n, k, b.batch, b.cols, b.rows],
+        bPanels * bCount,
+        grain(COLS),
+      )
       launch('pack_rows_f32', [a.ptr, pa, m, k, a.batch, a.rows, a.cols], aPanels * aCount, grain(ROWS))
       // Tiles of about CHUNK multiply-adds, as square as the panels allow, and enough of them for the threads to share evenly.
       const area = Math.max(1, Math.floor(Math.min(CHUNK, (m * n * k * batch) / 16) / (ROWS * COLS * Math.max(1, k))))
@@ -111,7 +132,22 @@ function packed(problem: GemmProblem): void {
       const work = tileRows * ROWS * tileCols * COLS * Math.max(1, k)
       launch(
         'gemm_f32',
-        [pa, pb, c.ptr, m, n, k, c.ld, aCount === 1 ? 0 : aSize, bCount === 1 ? 0 : bSize, c.batch, tileRows, tileCols, accumulate ? 1 : 0, bias],
+        [
+          pa,
+          pb,
+          c.ptr,
+          m,
+          n,
+          k,
+          c.ld,
+          aCount === 1 ? 0 : aSize,
+          bCount === 1 ? 0 : bSize,
+          c.batch,
+          tileRows,
+          tileCols,
+          accumulate ? 1 : 0,
+          bias,
+        ],
         tiles,
         Math.max(1, Math.round(CHUNK / 4 / work)),
       )

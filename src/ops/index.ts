@@ -79,7 +79,9 @@ const functional = {
 
 type AnyOp = { readonly def: OpDescription }
 function opsOf(namespace: object): [string, AnyOp][] {
-  return Object.entries(namespace).filter((entry): entry is [string, AnyOp] => typeof entry[1] === 'function' && 'def' in entry[1])
+  return Object.entries(namespace).filter(
+    (entry): entry is [string, AnyOp] => typeof entry[1] === 'function' && 'def' in entry[1],
+  )
 }
 
 /** Every op there is. */

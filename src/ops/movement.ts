@@ -33,12 +33,18 @@ export const expand = defineOp({
   forward(record, input: Tensor, size: Shape): Tensor {
     const lead = size.length - input.ndim
     const to = size.map((s, d) => (s === -1 && d >= lead ? input.shape[d - lead] : s))
-    if (lead < 0 || to.some((s, d) => s < 0 || (d >= lead && s !== input.shape[d - lead] && input.shape[d - lead] !== 1)))
-      throw new ShapeError(`expand: shape ${show(input.shape)} does not expand to ${show(size)}. Hint: only sizes of 1 grow, and new dimensions come first`)
+    if (
+      lead < 0 ||
+      to.some((s, d) => s < 0 || (d >= lead && s !== input.shape[d - lead] && input.shape[d - lead] !== 1))
+    )
+      throw new ShapeError(
+        `expand: shape ${show(input.shape)} does not expand to ${show(size)}. Hint: only sizes of 1 grow, and new dimensions come first`,
+      )
     const from = input.shape
     return record(input.alias(to, broadcastStrides(from, input.strides, to)), [], ([g]) => [sumTo(g, from)])
   },
-  ref: (input: Nd, size: number[]) => input.expand(size.map((s, d) => (s === -1 ? input.shape[d - size.length + input.shape.length] : s))),
+  ref: (input: Nd, size: number[]) =>
+    input.expand(size.map((s, d) => (s === -1 ? input.shape[d - size.length + input.shape.length] : s))),
   samples: (s) => [
     [s.randn(3, 1), [3, 4]],
     [s.randn(1, 3, 1), [2, 5, 3, -1]],
@@ -75,7 +81,10 @@ export const view = defineOp({
   forward(record, input: Tensor, shape: Shape): Tensor {
     const to = inferShape('view', input.shape, shape)
     const strides = viewStrides(input.shape, input.strides, to)
-    if (!strides) throw new ShapeError(`view: a tensor of shape ${show(input.shape)} and strides ${show(input.strides)} has no view of shape ${show(to)}. Hint: reshape copies`)
+    if (!strides)
+      throw new ShapeError(
+        `view: a tensor of shape ${show(input.shape)} and strides ${show(input.strides)} has no view of shape ${show(to)}. Hint: reshape copies`,
+      )
     const from = input.shape
     return record(input.alias(to, strides), [], ([g]) => [g.reshape(from)])
   },
@@ -119,8 +128,10 @@ export const reshape = defineOp({
 export const flatten = compose({
   name: 'flatten',
   params: ['input', 'start_dim', 'end_dim'],
-  forward: (input: Tensor, start_dim: number = 0, end_dim: number = -1): Tensor => input.reshape(flatShape(input.shape, start_dim, end_dim)),
-  ref: (input: Nd, start_dim: number = 0, end_dim: number = -1) => input.reshape(flatShape(input.shape, start_dim, end_dim)),
+  forward: (input: Tensor, start_dim: number = 0, end_dim: number = -1): Tensor =>
+    input.reshape(flatShape(input.shape, start_dim, end_dim)),
+  ref: (input: Nd, start_dim: number = 0, end_dim: number = -1) =>
+    input.reshape(flatShape(input.shape, start_dim, end_dim)),
   samples: (s) => [[s.randn(2, 3, 4)], [s.randn(2, 3, 4), 1], [s.randn(2, 3, 4), 0, 1], [s.randn()]],
   errors: (s) => [[[s.randn(2, 3), 1, 0], /flatten: start_dim 1 comes after end_dim 0/]],
 })
@@ -138,7 +149,10 @@ export const unflatten = compose({
   params: ['input', 'dim', 'sizes'],
   forward: (input: Tensor, dim: number, sizes: Shape): Tensor => input.reshape(unflatShape(input.shape, dim, sizes)),
   ref: (input: Nd, dim: number, sizes: number[]) => input.reshape(unflatShape(input.shape, dim, sizes)),
-  samples: (s) => [[s.randn(2, 6), 1, [2, 3]], [s.randn(6, 2), 0, [3, -1]]],
+  samples: (s) => [
+    [s.randn(2, 6), 1, [2, 3]],
+    [s.randn(6, 2), 0, [3, -1]],
+  ],
   errors: (s) => [[[s.randn(2, 6), 1, [4, 2]], /unflatten: shape/]],
 })
 
@@ -154,12 +168,26 @@ export const permute = defineOp({
   forward(record, input: Tensor, dims: Shape): Tensor {
     const order = dims.map((d) => normalizeDim('permute', d, input.ndim))
     if (order.length !== input.ndim || new Set(order).size !== order.length)
-      throw new ShapeError(`permute: dims ${show(dims)} do not name each of the ${input.ndim} dimensions of ${show(input.shape)} once`)
+      throw new ShapeError(
+        `permute: dims ${show(dims)} do not name each of the ${input.ndim} dimensions of ${show(input.shape)} once`,
+      )
     const inverse = order.map((_, d) => order.indexOf(d))
-    return record(input.alias(order.map((d) => input.shape[d]), order.map((d) => input.strides[d])), [], ([g]) => [g.permute(inverse)])
+    return record(
+      input.alias(
+        order.map((d) => input.shape[d]),
+        order.map((d) => input.strides[d]),
+      ),
+      [],
+      ([g]) => [g.permute(inverse)],
+    )
   },
   ref: (input: Nd, dims: number[]) => input.permute(dims.map((d) => (d < 0 ? d + dims.length : d))),
-  samples: (s) => [[s.randn(2, 3, 4), [2, 0, 1]], [s.randn(2, 3), [-1, 0]], [s.randn(), []], [s.randn(0, 2), [1, 0]]],
+  samples: (s) => [
+    [s.randn(2, 3, 4), [2, 0, 1]],
+    [s.randn(2, 3), [-1, 0]],
+    [s.randn(), []],
+    [s.randn(0, 2), [1, 0]],
+  ],
   errors: (s) => [[[s.randn(2, 3), [0, 0]], /permute: dims \[0, 0\]/]],
 })
 
@@ -174,9 +202,22 @@ export const transpose = compose({
   name: 'transpose',
   params: ['input', 'dim0', 'dim1'],
   forward: (input: Tensor, dim0: number, dim1: number): Tensor =>
-    input.permute(swapped(input.ndim, normalizeDim('transpose', dim0, input.ndim), normalizeDim('transpose', dim1, input.ndim))),
-  ref: (input: Nd, dim0: number, dim1: number) => input.permute(swapped(input.shape.length, normalizeDim('', dim0, input.shape.length), normalizeDim('', dim1, input.shape.length))),
-  samples: (s) => [[s.randn(2, 3), 0, 1], [s.randn(2, 3, 4), -1, 0], [s.randn(5), 0, 0]],
+    input.permute(
+      swapped(input.ndim, normalizeDim('transpose', dim0, input.ndim), normalizeDim('transpose', dim1, input.ndim)),
+    ),
+  ref: (input: Nd, dim0: number, dim1: number) =>
+    input.permute(
+      swapped(
+        input.shape.length,
+        normalizeDim('', dim0, input.shape.length),
+        normalizeDim('', dim1, input.shape.length),
+      ),
+    ),
+  samples: (s) => [
+    [s.randn(2, 3), 0, 1],
+    [s.randn(2, 3, 4), -1, 0],
+    [s.randn(5), 0, 0],
+  ],
   errors: (s) => [[[s.randn(2, 3), 0, 2], /transpose: dim 2 is out of range/]],
 })
 
@@ -185,7 +226,10 @@ export const t = compose({
   name: 't',
   params: ['input'],
   forward(input: Tensor): Tensor {
-    if (input.ndim > 2) throw new ShapeError(`t: expected at most two dimensions, found shape ${show(input.shape)}. Hint: transpose(a, b)`)
+    if (input.ndim > 2)
+      throw new ShapeError(
+        `t: expected at most two dimensions, found shape ${show(input.shape)}. Hint: transpose(a, b)`,
+      )
     return input.permute(input.ndim === 2 ? [1, 0] : swapped(input.ndim, 0, 0))
   },
   ref: (input: Nd) => input.permute(input.shape.length === 2 ? [1, 0] : swapped(input.shape.length, 0, 0)),
@@ -205,9 +249,14 @@ function movedOrder(rank: number, source: number | Shape, destination: number | 
 export const movedim = compose({
   name: 'movedim',
   params: ['input', 'source', 'destination'],
-  forward: (input: Tensor, source: number | Shape, destination: number | Shape): Tensor => input.permute(movedOrder(input.ndim, source, destination)),
-  ref: (input: Nd, source: number | number[], destination: number | number[]) => input.permute(movedOrder(input.shape.length, source, destination)),
-  samples: (s) => [[s.randn(2, 3, 4), 0, 2], [s.randn(2, 3, 4), [0, 1], [-1, 0]]],
+  forward: (input: Tensor, source: number | Shape, destination: number | Shape): Tensor =>
+    input.permute(movedOrder(input.ndim, source, destination)),
+  ref: (input: Nd, source: number | number[], destination: number | number[]) =>
+    input.permute(movedOrder(input.shape.length, source, destination)),
+  samples: (s) => [
+    [s.randn(2, 3, 4), 0, 2],
+    [s.randn(2, 3, 4), [0, 1], [-1, 0]],
+  ],
 })
 
 /** Dimensions of size 1 left out: all, or those named. */
@@ -220,7 +269,8 @@ export const squeeze = compose({
 })
 
 function squeezed(shape: Shape, dim?: number | Shape): number[] {
-  const dims = dim === undefined ? shape.map((_, d) => d) : [dim].flat().map((d) => normalizeDim('squeeze', d, shape.length))
+  const dims =
+    dim === undefined ? shape.map((_, d) => d) : [dim].flat().map((d) => normalizeDim('squeeze', d, shape.length))
   return shape.filter((size, d) => size !== 1 || !dims.includes(d))
 }
 
@@ -230,7 +280,11 @@ export const unsqueeze = compose({
   params: ['input', 'dim'],
   forward: (input: Tensor, dim: number): Tensor => view(input, unsqueezed(input.shape, dim)),
   ref: (input: Nd, dim: number) => input.reshape(unsqueezed(input.shape, dim)),
-  samples: (s) => [[s.randn(2, 3), 0], [s.randn(2, 3), -1], [s.randn(), 0]],
+  samples: (s) => [
+    [s.randn(2, 3), 0],
+    [s.randn(2, 3), -1],
+    [s.randn(), 0],
+  ],
   errors: (s) => [[[s.randn(2), 3], /unsqueeze: dim 3 is out of range/]],
 })
 
@@ -254,27 +308,50 @@ export const clone = defineOp({
   params: ['input'],
   forward: (record, input: Tensor): Tensor => record(packed(input, 'clone'), [], ([g]) => [g]),
   ref: (input: Nd) => input,
-  samples: (s) => [[s.randn(3, 4)], [s.randn()], [s.randint(-3, 3, [2, 2, 2])], [s.randn(2, 3, 2, 2, 3)], [s.randn(40, 33)]],
+  samples: (s) => [
+    [s.randn(3, 4)],
+    [s.randn()],
+    [s.randint(-3, 3, [2, 2, 2])],
+    [s.randn(2, 3, 2, 2, 3)],
+    [s.randn(40, 33)],
+  ],
 })
 
 /** Part of a dimension: elements start, start + step, … before end. Negative places count from the end. */
 export const slice = defineOp({
   name: 'slice',
   params: ['input', 'dim', 'start', 'end', 'step'],
-  forward(record, input: Tensor, dim: number = 0, start: number | null = null, end: number | null = null, step: number = 1): Tensor {
+  forward(
+    record,
+    input: Tensor,
+    dim: number = 0,
+    start: number | null = null,
+    end: number | null = null,
+    step: number = 1,
+  ): Tensor {
     const part = slicePart(input.shape, dim, start, end, step)
     const shape = input.shape
     const strides = input.strides.map((s, d) => (d === part.dim ? s * step : s))
     const out = input.alias(part.shape, strides, input.offset + part.start * input.strides[part.dim])
     return record(out, [], ([g]) => {
       const full = contiguousStrides(shape)
-      return [scatterView(g, shape, { shape: g.shape, strides: full.map((s, d) => (d === part.dim ? s * step : s)), offset: part.start * full[part.dim] })]
+      return [
+        scatterView(g, shape, {
+          shape: g.shape,
+          strides: full.map((s, d) => (d === part.dim ? s * step : s)),
+          offset: part.start * full[part.dim],
+        }),
+      ]
     })
   },
   ref(input: Nd, dim: number = 0, start: number | null = null, end: number | null = null, step: number = 1) {
     const part = slicePart(input.shape, dim, start, end, step)
     const full = contiguousStrides(input.shape)
-    return input.strided(part.shape, full.map((s, d) => (d === part.dim ? s * step : s)), part.start * full[part.dim])
+    return input.strided(
+      part.shape,
+      full.map((s, d) => (d === part.dim ? s * step : s)),
+      part.start * full[part.dim],
+    )
   },
   samples: (s) => [
     [s.randn(5, 3), 0, 1, 4],
@@ -289,14 +366,27 @@ export const slice = defineOp({
   ],
 })
 
-function slicePart(shape: Shape, dim: number, start: number | null, end: number | null, step: number): { dim: number; start: number; shape: number[] } {
+function slicePart(
+  shape: Shape,
+  dim: number,
+  start: number | null,
+  end: number | null,
+  step: number,
+): { dim: number; start: number; shape: number[] } {
   if (shape.length === 0) throw new ShapeError('slice: a tensor without dimensions has no slices')
   const d = normalizeDim('slice', dim, shape.length)
-  if (!Number.isInteger(step) || step < 1) throw new RushlightError(`slice: step must be a whole number from 1 up, found ${step}. Hint: flip() for the other direction`)
+  if (!Number.isInteger(step) || step < 1)
+    throw new RushlightError(
+      `slice: step must be a whole number from 1 up, found ${step}. Hint: flip() for the other direction`,
+    )
   const place = (x: number) => Math.min(Math.max(x < 0 ? x + shape[d] : x, 0), shape[d])
   const from = start === null ? 0 : place(start)
   const to = end === null ? shape[d] : place(end)
-  return { dim: d, start: from, shape: shape.map((size, i) => (i === d ? Math.max(0, Math.ceil((to - from) / step)) : size)) }
+  return {
+    dim: d,
+    start: from,
+    shape: shape.map((size, i) => (i === d ? Math.max(0, Math.ceil((to - from) / step)) : size)),
+  }
 }
 
 /** `length` elements of a dimension from `start` on. @throws ShapeError when they reach past the end */
@@ -307,16 +397,26 @@ export const narrow = compose({
     const d = normalizeDim('narrow', dim, input.ndim)
     const from = start < 0 ? start + input.shape[d] : start
     if (from < 0 || length < 0 || from + length > input.shape[d])
-      throw new ShapeError(`narrow: ${length} elements from ${start} on reach past dimension ${dim} of ${show(input.shape)}`)
+      throw new ShapeError(
+        `narrow: ${length} elements from ${start} on reach past dimension ${dim} of ${show(input.shape)}`,
+      )
     return slice(input, d, from, from + length)
   },
   ref(input: Nd, dim: number, start: number, length: number) {
     const d = normalizeDim('narrow', dim, input.shape.length)
     const from = start < 0 ? start + input.shape[d] : start
     const full = contiguousStrides(input.shape)
-    return input.strided(input.shape.map((size, i) => (i === d ? length : size)), full, from * full[d])
+    return input.strided(
+      input.shape.map((size, i) => (i === d ? length : size)),
+      full,
+      from * full[d],
+    )
   },
-  samples: (s) => [[s.randn(5, 3), 0, 1, 3], [s.randn(5, 3), -1, -2, 2], [s.randn(4), 0, 4, 0]],
+  samples: (s) => [
+    [s.randn(5, 3), 0, 1, 3],
+    [s.randn(5, 3), -1, -2, 2],
+    [s.randn(4), 0, 4, 0],
+  ],
   errors: (s) => [[[s.randn(4), 0, 2, 3], /narrow: 3 elements from 2 on reach past/]],
 })
 
@@ -334,7 +434,11 @@ export const select = compose({
     const keep = (list: Shape) => list.filter((_, i) => i !== d)
     return input.strided(keep(input.shape), keep(full), at * full[d])
   },
-  samples: (s) => [[s.randn(5, 3), 0, 1], [s.randn(2, 3, 4), 1, -1], [s.randn(3), 0, 2]],
+  samples: (s) => [
+    [s.randn(5, 3), 0, 1],
+    [s.randn(2, 3, 4), 1, -1],
+    [s.randn(3), 0, 2],
+  ],
   errors: (s) => [[[s.randn(4, 2), 0, 4], /select: index 4 is out of range for dimension 0 of \[4, 2\]/]],
 })
 
@@ -342,7 +446,8 @@ function selected(shape: Shape, dim: number, index: number): { d: number; at: nu
   if (shape.length === 0) throw new ShapeError('select: a tensor without dimensions has no elements to select')
   const d = normalizeDim('select', dim, shape.length)
   const at = index < 0 ? index + shape[d] : index
-  if (!Number.isInteger(index) || at < 0 || at >= shape[d]) throw new ShapeError(`select: index ${index} is out of range for dimension ${dim} of ${show(shape)}`)
+  if (!Number.isInteger(index) || at < 0 || at >= shape[d])
+    throw new ShapeError(`select: index ${index} is out of range for dimension ${dim} of ${show(shape)}`)
   return { d, at }
 }
 
@@ -351,8 +456,12 @@ export const cat = defineOp({
   name: 'cat',
   params: ['tensors', 'dim'],
   forward(record, tensors: Tensor[], dim: number = 0): Tensor {
-    if (!Array.isArray(tensors) || tensors.length === 0) throw new RushlightError('cat: expected a list of at least one tensor')
-    const { shape, d, sizes } = catShape(tensors.map((x) => x.shape), dim)
+    if (!Array.isArray(tensors) || tensors.length === 0)
+      throw new RushlightError('cat: expected a list of at least one tensor')
+    const { shape, d, sizes } = catShape(
+      tensors.map((x) => x.shape),
+      dim,
+    )
     const dtype = tensors.map((x) => x.dtype).reduce(promoteTypes)
     const out = Tensor.empty(shape, dtype, 'cat')
     let at = 0
@@ -372,9 +481,14 @@ export const cat = defineOp({
     })
   },
   ref(tensors: Nd[], dim: number = 0) {
-    const { shape, d } = catShape(tensors.map((x) => x.shape), dim)
+    const { shape, d } = catShape(
+      tensors.map((x) => x.shape),
+      dim,
+    )
     const inner = numelOf(shape.slice(d + 1))
-    const parts = tensors.filter((x) => x.shape.length === shape.length).map((x) => ({ width: x.shape[d] * inner, data: x.data }))
+    const parts = tensors
+      .filter((x) => x.shape.length === shape.length)
+      .map((x) => ({ width: x.shape[d] * inner, data: x.data }))
     const width = shape[d] * inner
     const out = new Float64Array(numelOf(shape))
     for (let o = 0; o < numelOf(shape.slice(0, d)); o++) {
@@ -394,7 +508,10 @@ export const cat = defineOp({
     [[s.randn(2, 2, 3), s.randn(2, 5, 3)], 1],
   ],
   errors: (s) => [
-    [[[s.randn(2, 3), s.randn(2, 4)], 0], /cat: tensor 1 has shape \[2, 4\], expected that of tensor 0, \[2, 3\], but for dimension 0/],
+    [
+      [[s.randn(2, 3), s.randn(2, 4)], 0],
+      /cat: tensor 1 has shape \[2, 4\], expected that of tensor 0, \[2, 3\], but for dimension 0/,
+    ],
     [[[]], /cat: expected a list of at least one tensor/],
   ],
 })
@@ -407,7 +524,9 @@ function catShape(shapes: Shape[], dim: number): { shape: number[]; d: number; s
   const sizes = shapes.map((shape, i) => {
     if (isNothing(shape)) return 0
     if (shape.length !== first.length || shape.some((size, j) => j !== d && size !== first[j]))
-      throw new ShapeError(`cat: tensor ${i} has shape ${show(shape)}, expected that of tensor ${shapes.indexOf(first)}, ${show(first)}, but for dimension ${dim}`)
+      throw new ShapeError(
+        `cat: tensor ${i} has shape ${show(shape)}, expected that of tensor ${shapes.indexOf(first)}, ${show(first)}, but for dimension ${dim}`,
+      )
     return shape[d]
   })
   return { shape: first.map((size, i) => (i === d ? sizes.reduce((a, b) => a + b, 0) : size)), d, sizes }
@@ -418,17 +537,28 @@ export const stack = compose({
   name: 'stack',
   params: ['tensors', 'dim'],
   forward(tensors: Tensor[], dim: number = 0): Tensor {
-    if (!Array.isArray(tensors) || tensors.length === 0) throw new RushlightError('stack: expected a list of at least one tensor')
+    if (!Array.isArray(tensors) || tensors.length === 0)
+      throw new RushlightError('stack: expected a list of at least one tensor')
     tensors.forEach((x, i) => {
-      if (show(x.shape) !== show(tensors[0].shape)) throw new ShapeError(`stack: tensor ${i} has shape ${show(x.shape)}, expected that of tensor 0, ${show(tensors[0].shape)}`)
+      if (show(x.shape) !== show(tensors[0].shape))
+        throw new ShapeError(
+          `stack: tensor ${i} has shape ${show(x.shape)}, expected that of tensor 0, ${show(tensors[0].shape)}`,
+        )
     })
     const d = normalizeDim('stack', dim, tensors[0].ndim + 1)
-    return cat(tensors.map((x) => unsqueeze(x, d)), d)
+    return cat(
+      tensors.map((x) => unsqueeze(x, d)),
+      d,
+    )
   },
   ref(tensors: Nd[], dim: number = 0) {
     const shape = tensors[0].shape
     const d = normalizeDim('stack', dim, shape.length + 1)
-    const flat = new Nd([tensors.length, ...shape], Float64Array.from(tensors.flatMap((x) => [...x.data])), tensors[0].dtype)
+    const flat = new Nd(
+      [tensors.length, ...shape],
+      Float64Array.from(tensors.flatMap((x) => [...x.data])),
+      tensors[0].dtype,
+    )
     const order = Array.from({ length: shape.length }, (_, i) => i + 1)
     order.splice(d, 0, 0)
     return flat.permute(order)
@@ -450,7 +580,11 @@ function partsRef(input: Nd, sizes: number[], d: number): Nd[] {
   const full = contiguousStrides(input.shape)
   let at = 0
   return sizes.map((size) => {
-    const part = input.strided(input.shape.map((s, i) => (i === d ? size : s)), full, at * full[d])
+    const part = input.strided(
+      input.shape.map((s, i) => (i === d ? size : s)),
+      full,
+      at * full[d],
+    )
     at += size
     return part
   })
@@ -472,7 +606,11 @@ export const split = compose({
     const d = normalizeDim('split', dim, input.shape.length)
     return partsRef(input, splitSizes(input.shape[d], sizes), d)
   },
-  samples: (s) => [[s.randn(5, 2), 2], [s.randn(2, 6), [1, 2, 3], 1], [s.randn(4), 4, -1]],
+  samples: (s) => [
+    [s.randn(5, 2), 2],
+    [s.randn(2, 6), [1, 2, 3], 1],
+    [s.randn(4), 4, -1],
+  ],
   errors: (s) => [[[s.randn(5), [2, 2]], /split: sizes \[2, 2\] do not sum to 5/]],
 })
 
@@ -480,22 +618,30 @@ export const split = compose({
 export const chunk = compose({
   name: 'chunk',
   params: ['input', 'chunks', 'dim'],
-  forward: (input: Tensor, chunks: number, dim: number = 0): Tensor[] => split(input, Math.max(1, Math.ceil(input.shape[normalizeDim('chunk', dim, input.ndim)] / chunks)), dim),
+  forward: (input: Tensor, chunks: number, dim: number = 0): Tensor[] =>
+    split(input, Math.max(1, Math.ceil(input.shape[normalizeDim('chunk', dim, input.ndim)] / chunks)), dim),
   ref: (input: Nd, chunks: number, dim: number = 0) => {
     const d = normalizeDim('chunk', dim, input.shape.length)
     return partsRef(input, splitSizes(input.shape[d], Math.max(1, Math.ceil(input.shape[d] / chunks))), d)
   },
-  samples: (s) => [[s.randn(5, 2), 2], [s.randn(2, 6), 3, 1], [s.randn(4), 3]],
+  samples: (s) => [
+    [s.randn(5, 2), 2],
+    [s.randn(2, 6), 3, 1],
+    [s.randn(4), 3],
+  ],
 })
 
 /** Each place of a dimension as a tensor of its own. */
 export const unbind = compose({
   name: 'unbind',
   params: ['input', 'dim'],
-  forward: (input: Tensor, dim: number = 0): Tensor[] => Array.from({ length: input.shape[normalizeDim('unbind', dim, input.ndim)] }, (_, i) => select(input, dim, i)),
+  forward: (input: Tensor, dim: number = 0): Tensor[] =>
+    Array.from({ length: input.shape[normalizeDim('unbind', dim, input.ndim)] }, (_, i) => select(input, dim, i)),
   ref: (input: Nd, dim: number = 0) => {
     const d = normalizeDim('unbind', dim, input.shape.length)
-    return partsRef(input, new Array<number>(input.shape[d]).fill(1), d).map((x) => x.reshape(x.shape.filter((_, i) => i !== d)))
+    return partsRef(input, new Array<number>(input.shape[d]).fill(1), d).map((x) =>
+      x.reshape(x.shape.filter((_, i) => i !== d)),
+    )
   },
   samples: (s) => [[s.randn(3, 2)], [s.randn(2, 3), 1]],
 })
@@ -512,14 +658,23 @@ export const repeat = compose({
     const { from, wide, to } = repeated(input.shape, repeats)
     return input.reshape(from).expand(wide).reshape(to)
   },
-  samples: (s) => [[s.randn(2, 3), [2, 1]], [s.randn(3), [2, 2]], [s.randn(2, 1, 2), [1, 3, 2]]],
+  samples: (s) => [
+    [s.randn(2, 3), [2, 1]],
+    [s.randn(3), [2, 2]],
+    [s.randn(2, 1, 2), [1, 3, 2]],
+  ],
   errors: (s) => [[[s.randn(2, 3), [2]], /repeat: 1 repeats for 2 dimensions/]],
 })
 
 function repeated(shape: Shape, repeats: Shape): { from: number[]; wide: number[]; to: number[] } {
-  if (repeats.length < shape.length) throw new ShapeError(`repeat: ${repeats.length} repeats for ${shape.length} dimensions of ${show(shape)}`)
+  if (repeats.length < shape.length)
+    throw new ShapeError(`repeat: ${repeats.length} repeats for ${shape.length} dimensions of ${show(shape)}`)
   const full = [...new Array<number>(repeats.length - shape.length).fill(1), ...shape]
-  return { from: full.flatMap((s) => [1, s]), wide: full.flatMap((s, d) => [repeats[d], s]), to: full.map((s, d) => s * repeats[d]) }
+  return {
+    from: full.flatMap((s) => [1, s]),
+    wide: full.flatMap((s, d) => [repeats[d], s]),
+    to: full.map((s, d) => s * repeats[d]),
+  }
 }
 
 /** As repeat, with missing counts taken for 1. */
@@ -531,7 +686,10 @@ export const tile = compose({
     const { from, wide, to } = repeated(input.shape, padCounts(dims, input.shape.length))
     return input.reshape(from).expand(wide).reshape(to)
   },
-  samples: (s) => [[s.randn(2, 3), [2]], [s.randn(3), [2, 2]]],
+  samples: (s) => [
+    [s.randn(2, 3), [2]],
+    [s.randn(3), [2, 2]],
+  ],
 })
 
 function padCounts(counts: Shape, rank: number): number[] {
@@ -546,14 +704,21 @@ export const repeat_interleave = compose({
     const x = dim === undefined || dim === null ? input.reshape([-1]) : input
     const d = normalizeDim('repeat_interleave', dim ?? 0, x.ndim)
     const wide = [...x.shape.slice(0, d + 1), repeats, ...x.shape.slice(d + 1)]
-    return x.unsqueeze(d + 1).expand(wide).reshape(x.shape.map((s, i) => (i === d ? s * repeats : s)))
+    return x
+      .unsqueeze(d + 1)
+      .expand(wide)
+      .reshape(x.shape.map((s, i) => (i === d ? s * repeats : s)))
   },
   ref(input: Nd, repeats: number, dim?: number | null) {
     const x = dim === undefined || dim === null ? input.reshape([input.data.length]) : input
     const d = normalizeDim('repeat_interleave', dim ?? 0, x.shape.length)
     return x.rows(d, (row) => [...row].flatMap((v) => new Array<number>(repeats).fill(v)))
   },
-  samples: (s) => [[s.randn(2, 3), 2, 1], [s.randn(2, 3), 3, 0], [s.randn(2, 2), 2]],
+  samples: (s) => [
+    [s.randn(2, 3), 2, 1],
+    [s.randn(2, 3), 3, 0],
+    [s.randn(2, 2), 2],
+  ],
 })
 
 /** Dimensions in reverse. */
@@ -570,10 +735,16 @@ export const flip = defineOp({
   },
   ref(input: Nd, dims: number | number[]) {
     let out = input
-    for (const d of [dims].flat()) out = out.rows(normalizeDim('flip', d, input.shape.length), (row) => row.slice().reverse())
+    for (const d of [dims].flat())
+      out = out.rows(normalizeDim('flip', d, input.shape.length), (row) => row.slice().reverse())
     return out
   },
-  samples: (s) => [[s.randn(3, 4), 0], [s.randn(3, 4), [0, 1]], [s.randn(5), -1], [s.randn(0, 2), 1]],
+  samples: (s) => [
+    [s.randn(3, 4), 0],
+    [s.randn(3, 4), [0, 1]],
+    [s.randn(5), -1],
+    [s.randn(0, 2), 1],
+  ],
 })
 
 /** Elements shifted along a dimension, those that fall off coming back at the other end. */
@@ -581,7 +752,8 @@ export const roll = compose({
   name: 'roll',
   params: ['input', 'shifts', 'dims'],
   forward(input: Tensor, shifts: number | Shape, dims?: number | Shape | null): Tensor {
-    if (dims === undefined || dims === null) return rolled(input.reshape([-1]), [shifts].flat()[0], 0).reshape(input.shape)
+    if (dims === undefined || dims === null)
+      return rolled(input.reshape([-1]), [shifts].flat()[0], 0).reshape(input.shape)
     const [by, over] = [[shifts].flat(), [dims].flat()]
     if (by.length !== over.length) throw new ShapeError(`roll: ${by.length} shifts for ${over.length} dims`)
     return over.reduce((x, d, i) => rolled(x, by[i], normalizeDim('roll', d, input.ndim)), input.reshape(input.shape))
@@ -589,10 +761,18 @@ export const roll = compose({
   ref(input: Nd, shifts: number | number[], dims?: number | number[] | null) {
     const shift = (x: Nd, by: number, d: number) =>
       x.rows(d, (row) => row.map((_, i) => row[(((i - by) % row.length) + row.length) % row.length]))
-    if (dims === undefined || dims === null) return shift(input.reshape([input.data.length]), [shifts].flat()[0], 0).reshape(input.shape)
-    return [dims].flat().reduce((x, d, i) => shift(x, [shifts].flat()[i], normalizeDim('roll', d, input.shape.length)), input)
+    if (dims === undefined || dims === null)
+      return shift(input.reshape([input.data.length]), [shifts].flat()[0], 0).reshape(input.shape)
+    return [dims]
+      .flat()
+      .reduce((x, d, i) => shift(x, [shifts].flat()[i], normalizeDim('roll', d, input.shape.length)), input)
   },
-  samples: (s) => [[s.randn(5), 2], [s.randn(3, 4), -1, 1], [s.randn(3, 4), [1, 2], [0, 1]], [s.randn(2, 3), 4]],
+  samples: (s) => [
+    [s.randn(5), 2],
+    [s.randn(3, 4), -1, 1],
+    [s.randn(3, 4), [1, 2], [0, 1]],
+    [s.randn(2, 3), 4],
+  ],
 })
 
 function rolled(x: Tensor, by: number, d: number): Tensor {
@@ -607,7 +787,8 @@ function triangle(op: string, keep: (row: number, col: number, diagonal: number)
     name: op,
     params: ['input', 'diagonal'],
     forward(record, input: Tensor, diagonal: number = 0): Tensor {
-      if (input.ndim < 2) throw new ShapeError(`${op}: expected at least two dimensions, found shape ${show(input.shape)}`)
+      if (input.ndim < 2)
+        throw new ShapeError(`${op}: expected at least two dimensions, found shape ${show(input.shape)}`)
       const out = packed(input, op)
       const [rows, cols] = input.shape.slice(-2)
       const view = out.view1d()
@@ -650,13 +831,23 @@ export const diagonal = defineOp({
   samples: (s) => [[s.randn(3, 4)], [s.randn(3, 3), 1], [s.randn(2, 3, 4), -1, 1, 2]],
 })
 
-function diagonalPart(shape: Shape, strides: Shape, offset: number, dim1: number, dim2: number): { shape: number[]; strides: number[]; offset: number } {
+function diagonalPart(
+  shape: Shape,
+  strides: Shape,
+  offset: number,
+  dim1: number,
+  dim2: number,
+): { shape: number[]; strides: number[]; offset: number } {
   const [a, b] = [normalizeDim('diagonal', dim1, shape.length), normalizeDim('diagonal', dim2, shape.length)]
   if (a === b) throw new ShapeError(`diagonal: dim1 and dim2 are both ${dim1}`)
   const [down, right] = [Math.max(0, -offset), Math.max(0, offset)]
   const n = Math.max(0, Math.min(shape[a] - down, shape[b] - right))
   const rest = (list: Shape) => list.filter((_, d) => d !== a && d !== b)
-  return { shape: [...rest(shape), n], strides: [...rest(strides), strides[a] + strides[b]], offset: n > 0 ? down * strides[a] + right * strides[b] : 0 }
+  return {
+    shape: [...rest(shape), n],
+    strides: [...rest(strides), strides[a] + strides[b]],
+    offset: n > 0 ? down * strides[a] + right * strides[b] : 0,
+  }
 }
 
 /** A vector as a matrix with that diagonal, or the diagonal of a matrix. */
@@ -674,7 +865,9 @@ export const diag = compose({
       return input.strided(at.shape, at.strides, at.offset)
     }
     const n = input.shape[0] + Math.abs(offset)
-    return Nd.of([n, n], (i) => (((i % n) - Math.floor(i / n)) === offset ? input.data[Math.min(Math.floor(i / n), i % n)] : 0))
+    return Nd.of([n, n], (i) =>
+      (i % n) - Math.floor(i / n) === offset ? input.data[Math.min(Math.floor(i / n), i % n)] : 0,
+    )
   },
   samples: (s) => [[s.randn(3)], [s.randn(2), 1], [s.randn(3, 4)], [s.randn(3, 3), -1]],
 })
@@ -708,7 +901,10 @@ export const pad = compose({
     for (let i = 0; 2 * i < padding.length; i++) {
       const d = input.ndim - 1 - i
       const sources = padSources(input.shape[d], padding[2 * i], padding[2 * i + 1], mode)
-      out = cat(sources.map((at) => slice(out, d, at, at + 1)), d)
+      out = cat(
+        sources.map((at) => slice(out, d, at, at + 1)),
+        d,
+      )
     }
     return out
   },
@@ -721,7 +917,12 @@ export const pad = compose({
       if (mode !== 'constant') {
         const sources = padSources(n, before, after, mode)
         out = out.rows(d, (row) => sources.map((at) => row[at]))
-      } else out = out.rows(d, (row) => Array.from({ length: n + before + after }, (_, k) => (k - before >= 0 && k - before < n ? row[k - before] : value)))
+      } else
+        out = out.rows(d, (row) =>
+          Array.from({ length: n + before + after }, (_, k) =>
+            k - before >= 0 && k - before < n ? row[k - before] : value,
+          ),
+        )
     }
     return out
   },
@@ -743,7 +944,9 @@ export const pad = compose({
 function checkPad(shape: Shape, padding: Shape, mode: (typeof PAD_MODES)[number]): void {
   if (!PAD_MODES.includes(mode)) throw unsupported('pad', 'mode', mode, PAD_MODES)
   if (padding.length % 2 !== 0 || padding.length > 2 * shape.length)
-    throw new ShapeError(`pad: expected two numbers a dimension, for at most ${shape.length} dimensions, found ${padding.length} numbers`)
+    throw new ShapeError(
+      `pad: expected two numbers a dimension, for at most ${shape.length} dimensions, found ${padding.length} numbers`,
+    )
   padding.forEach((n, i) => {
     const size = shape[shape.length - 1 - Math.floor(i / 2)]
     if (mode !== 'constant' && (n < 0 || n > (mode === 'reflect' ? size - 1 : mode === 'circular' ? size : n)))
@@ -765,14 +968,29 @@ const padConstant = defineOp({
   name: 'constant_pad',
   params: ['input', 'pad', 'value'],
   forward(record, input: Tensor, padding: Shape, value: number): Tensor {
-    const sides = input.shape.map((_, d) => [padding[2 * (input.ndim - 1 - d)] ?? 0, padding[2 * (input.ndim - 1 - d) + 1] ?? 0])
-    const out = Tensor.empty(input.shape.map((s, d) => s + sides[d][0] + sides[d][1]), input.dtype, 'pad')
+    const sides = input.shape.map((_, d) => [
+      padding[2 * (input.ndim - 1 - d)] ?? 0,
+      padding[2 * (input.ndim - 1 - d) + 1] ?? 0,
+    ])
+    const out = Tensor.empty(
+      input.shape.map((s, d) => s + sides[d][0] + sides[d][1]),
+      input.dtype,
+      'pad',
+    )
     fillWith(out, value)
     // Where sides are negative, only what stays is copied.
     const cut = sides.map(([a, b]) => [Math.max(0, -a), Math.max(0, -b)])
     const shape = input.shape.map((s, d) => s - cut[d][0] - cut[d][1])
-    const from = input.alias(shape, input.strides, input.strides.reduce((at, s, d) => at + cut[d][0] * s, input.offset))
-    const to = out.alias(shape, out.strides, out.strides.reduce((at, s, d) => at + Math.max(0, sides[d][0]) * s, 0))
+    const from = input.alias(
+      shape,
+      input.strides,
+      input.strides.reduce((at, s, d) => at + cut[d][0] * s, input.offset),
+    )
+    const to = out.alias(
+      shape,
+      out.strides,
+      out.strides.reduce((at, s, d) => at + Math.max(0, sides[d][0]) * s, 0),
+    )
     copyInto(to, from)
     const back = padding.map((n) => -n)
     return record(out, [], ([g]) => [padConstant(g, back, 0)])
@@ -804,4 +1022,3 @@ export const ravel = compose({
   ref: (input: Nd) => input.reshape([input.data.length]),
   samples: (s) => [[s.randn(2, 3)], [s.randn()]],
 })
-

@@ -149,8 +149,8 @@ function tensorsIn(args: unknown[]): Tensor[] {
   return args.flat(1).filter((x): x is Tensor => x instanceof Tensor)
 }
 
-/** Puts a last object of keyword arguments in its places. */
-function positional(name: string, params: readonly string[], given: unknown[]): unknown[] {
+/** @internal Puts a last object of keyword arguments in its places. @throws RushlightError for one that there is not, or given twice */
+export function positional(name: string, params: readonly string[], given: unknown[]): unknown[] {
   if (given.length > params.length)
     throw new RushlightError(
       `${name}: ${given.length} arguments given, expected at most ${params.length}: ${params.join(', ')}`,

@@ -19,7 +19,10 @@ export interface FeatureExtractionOptions {
 }
 
 /** Vectors of texts. */
-export class FeatureExtractionPipeline extends Callable<[texts: string | string[], options?: FeatureExtractionOptions], Promise<Tensor>> {
+export class FeatureExtractionPipeline extends Callable<
+  [texts: string | string[], options?: FeatureExtractionOptions],
+  Promise<Tensor>
+> {
   constructor(
     readonly model: PreTrainedModel,
     readonly tokenizer: PreTrainedTokenizer,

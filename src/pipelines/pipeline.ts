@@ -41,18 +41,26 @@ export async function pipeline<T extends keyof Pipelines>(
   options: PipelineOptions = {},
 ): Promise<Pipelines[T]> {
   if (!Object.hasOwn(TASKS, task)) throw unsupported('pipeline', 'task', task, Object.keys(TASKS))
-  const named = typeof model === 'string' || model === null || model === undefined || typeof model === 'function' ? { ...options, model: (model as string) ?? options.model } : { ...options, ...model }
+  const named =
+    typeof model === 'string' || model === null || model === undefined || typeof model === 'function'
+      ? { ...options, model: (model as string) ?? options.model }
+      : { ...options, ...model }
   const { model: source, tokenizer: tokenizerSource, ...rest } = named
-  if (source === undefined || source === null) throw new RushlightError(`pipeline: no model is given. Hint: pipeline('${task}', './path-to-a-model')`)
+  if (source === undefined || source === null)
+    throw new RushlightError(`pipeline: no model is given. Hint: pipeline('${task}', './path-to-a-model')`)
   const { create, load } = await TASKS[task]()
   const loaded = typeof source === 'string' ? await load(source, rest) : source
   return create(loaded, await tokenizerOf(source, tokenizerSource)) as Pipelines[T]
 }
 
-async function tokenizerOf(model: string | PreTrainedModel, given: string | PreTrainedTokenizer | undefined): Promise<PreTrainedTokenizer> {
+async function tokenizerOf(
+  model: string | PreTrainedModel,
+  given: string | PreTrainedTokenizer | undefined,
+): Promise<PreTrainedTokenizer> {
   if (given instanceof PreTrainedTokenizer) return given
   const path = given ?? (typeof model === 'string' ? model : undefined)
-  if (path === undefined) throw new RushlightError('pipeline: a loaded model needs its tokenizer too. Hint: { model, tokenizer }')
+  if (path === undefined)
+    throw new RushlightError('pipeline: a loaded model needs its tokenizer too. Hint: { model, tokenizer }')
   const { AutoTokenizer } = await import('../tokenizers/auto.ts')
   return AutoTokenizer.from_pretrained(path)
 }

@@ -26,7 +26,10 @@ export interface TextGenerationOptions extends GenerateOptions {
 export type TextGenerationOutput = { generated_text: string | Chat }[]
 
 /** Continues a text or a chat, or each of a list of them. */
-export class TextGenerationPipeline extends Callable<[inputs: string | string[] | Chat | Chat[], options?: TextGenerationOptions], Promise<TextGenerationOutput | TextGenerationOutput[]>> {
+export class TextGenerationPipeline extends Callable<
+  [inputs: string | string[] | Chat | Chat[], options?: TextGenerationOptions],
+  Promise<TextGenerationOutput | TextGenerationOutput[]>
+> {
   constructor(
     readonly model: PreTrainedModel,
     readonly tokenizer: PreTrainedTokenizer,
@@ -35,7 +38,10 @@ export class TextGenerationPipeline extends Callable<[inputs: string | string[] 
   }
 
   /** @internal */
-  async _call(inputs: string | string[] | Chat | Chat[], options: TextGenerationOptions = {}): Promise<TextGenerationOutput | TextGenerationOutput[]> {
+  async _call(
+    inputs: string | string[] | Chat | Chat[],
+    options: TextGenerationOptions = {},
+  ): Promise<TextGenerationOutput | TextGenerationOutput[]> {
     if (isChat(inputs) || typeof inputs === 'string') return this.one(inputs, options)
     if (!Array.isArray(inputs) || inputs.length === 0)
       throw new RushlightError('text-generation: expected a text, a chat [{ role, content }], or a list of them')
@@ -52,7 +58,11 @@ export class TextGenerationPipeline extends Callable<[inputs: string | string[] 
       : (input as string)
     const { input_ids } = this.tokenizer(text, { add_special_tokens: add_special_tokens ?? chat === null })
     const ids = input_ids as number[]
-    const sequences = await this.model.generate({ max_new_tokens: rest.max_length === undefined ? 256 : undefined, ...rest, input_ids: [ids] })
+    const sequences = await this.model.generate({
+      max_new_tokens: rest.max_length === undefined ? 256 : undefined,
+      ...rest,
+      input_ids: [ids],
+    })
     const all = (sequences.tolist() as number[][])[0]
     sequences.dispose()
     const answer = this.tokenizer.decode(all.slice(ids.length), { skip_special_tokens })
@@ -67,7 +77,11 @@ export class TextGenerationPipeline extends Callable<[inputs: string | string[] 
 }
 
 function isChat(input: unknown): input is Chat {
-  return Array.isArray(input) && input.length > 0 && input.every((m) => m !== null && typeof m === 'object' && 'role' in m && 'content' in m)
+  return (
+    Array.isArray(input) &&
+    input.length > 0 &&
+    input.every((m) => m !== null && typeof m === 'object' && 'role' in m && 'content' in m)
+  )
 }
 
 /** @internal */

@@ -100,7 +100,7 @@ export class QuantizedWeight {
     this.dispose()
     const [n, k] = this.shape
     this.memory = tidy(() =>
-      Parameter.of(Tensor.empty([Math.ceil(n / 4), 4, rowBytes(this.format, k)], 'uint8', 'weights'), false),
+      new Parameter(Tensor.empty([Math.ceil(n / 4), 4, rowBytes(this.format, k)], 'uint8', 'weights'), false),
     )
     this.memory.persistent = false
     return this.memory

@@ -1,7 +1,7 @@
 // Reverse mode. There is no global tape: a node hangs off the outputs of its op and owns what the op saved.
 import { checkOptions, RushlightError, ShapeError } from '../util/errors.ts'
 import { currentScope, keep, refusePromise, type Scope, tidy } from './scope.ts'
-import { isContiguous, sameShape, show } from './shape.ts'
+import { sameShape, show } from './shape.ts'
 import type { Storage } from './storage.ts'
 import { Tensor } from './tensor.ts'
 import type { DType } from './dtype.ts'
@@ -11,7 +11,6 @@ import type { Shape } from './shape.ts'
 export type Backward = (grads: Tensor[], saved: Tensor[], needs: boolean[]) => (Tensor | null | undefined)[]
 
 /** Sees the gradient of a tensor; a returned tensor replaces it. */
-// biome-ignore lint/suspicious/noConfusingVoidType: a hook may return nothing
 export type Hook = (grad: Tensor) => Tensor | null | undefined | void
 
 let recording = true
@@ -234,7 +233,7 @@ export function backward(roots: Tensor[], gradients: (Tensor | null)[], retainGr
         if (--entry.awaited > 0 || !sum) return
         tidy(() => {
           const seen = throughHooks(sum, edge.leaf.leafHooks)
-          sink(edge.leaf, seen, seen === sum && sum.scope === scope && isWhole(sum))
+          sink(edge.leaf, seen, seen === sum && sum.scope === scope && sum.storage.exclusive && sum.fillsStorage())
         })
         if (sum.scope === scope) sum.dispose() // else a hook or the leaf kept it
       }
@@ -289,11 +288,6 @@ function plus(sum: Tensor | null, grad: Tensor, scope: Scope): Tensor {
   }
   if (total.scope !== scope) total.moveTo(scope)
   return total
-}
-
-/** Whether it is all there is in its storage, in order, and nobody else's. */
-function isWhole(t: Tensor): boolean {
-  return t.storage.exclusive && isContiguous(t.shape, t.strides) && t.storage.bytes === t.numel() * t.element_size()
 }
 
 /** The gradients that a node hands to its inputs, each a handle of its own: two may be one tensor, or the incoming one. */

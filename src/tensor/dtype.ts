@@ -59,6 +59,9 @@ export function dtypeOf(name: string): DType {
   )
 }
 
+/** Names of the one device there is: computing happens in WebAssembly. */
+export const DEVICES: readonly string[] = ['cpu', 'wasm', 'auto']
+
 /** Whether gradients can be taken of it. */
 export function isFloating(dtype: DType): boolean {
   return DTYPES[dtype].floating

@@ -9,6 +9,13 @@ export function numelOf(shape: Shape): number {
   return n
 }
 
+/** @throws ShapeError where a size is negative or no whole number */
+export function checkSizes(op: string, shape: Shape): void {
+  for (const size of shape)
+    if (!Number.isInteger(size) || size < 0)
+      throw new ShapeError(`${op}: sizes must be whole numbers from 0 up, found shape ${show(shape)}`)
+}
+
 /** Row-major strides. */
 export function contiguousStrides(shape: Shape): number[] {
   const strides = new Array<number>(shape.length)

@@ -6,7 +6,7 @@ import { DTYPES, type DType, dtypeOf, isFloating, type TypedArray } from './dtyp
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './half.ts'
 import { printTensor } from './print.ts'
 import { currentScope, type Scope } from './scope.ts'
-import { contiguousStrides, isContiguous, normalizeDim, numelOf, type Shape, show } from './shape.ts'
+import { checkSizes, contiguousStrides, isContiguous, normalizeDim, numelOf, type Shape, show } from './shape.ts'
 import { Storage } from './storage.ts'
 
 /** Nested arrays of numbers, bigints or booleans, as `tensor()` takes and `tolist()` gives. */
@@ -201,6 +201,10 @@ export class Tensor {
   is_contiguous(): boolean {
     return isContiguous(this.shape, this.strides)
   }
+  /** @internal Whether it is all there is in its storage, in row-major order. */
+  fillsStorage(): boolean {
+    return this.storage.bytes === this.numel() * this.element_size() && this.is_contiguous()
+  }
   is_floating_point(): boolean {
     return isFloating(this.dtype)
   }
@@ -342,12 +346,6 @@ export class Tensor {
     hooks.add(hook)
     return { remove: () => void hooks.delete(hook) }
   }
-}
-
-function checkSizes(op: string, shape: Shape): void {
-  for (const size of shape)
-    if (!Number.isInteger(size) || size < 0)
-      throw new ShapeError(`${op}: sizes must be whole numbers from 0 up, found shape ${show(shape)}`)
 }
 
 /** The contiguous elements of a storage as a typed array over the heap. */

@@ -7,7 +7,6 @@ export interface Callable<A extends unknown[], R> {
 }
 
 /** Base of callable objects. Subclasses must not rely on the function's own `name` and `length`, which are deleted. */
-// biome-ignore lint/correctness/noUnusedVariables: the type parameters are those of the merged interface
 export abstract class Callable<A extends unknown[], R> {
   constructor() {
     const self = ((...args: A) => self._call(...args)) as unknown as Callable<A, R>
@@ -15,8 +14,7 @@ export abstract class Callable<A extends unknown[], R> {
     // They would shadow fields and accessors of the class.
     Reflect.deleteProperty(self, 'name')
     Reflect.deleteProperty(self, 'length')
-    // biome-ignore lint/correctness/noConstructorReturn: returning the function is the point
-    return self
+    return self // a function in the place of the instance: the point of this class
   }
 
   /** What a call does. */

@@ -63,7 +63,8 @@ export class Allocator {
   /** At least `bytes` bytes, 64-byte aligned, not cleared. `label` is who is named when memory runs out. */
   alloc(bytes: number, label = 'buffer'): number {
     if (!(bytes >= 0) || bytes > 2 ** 32) throw this.outOfMemory(bytes, label)
-    const ptr = bytes <= SMALL ? this.takeSmall(classOf(bytes), label) : this.takeLarge(Math.ceil(bytes / ALIGN) * ALIGN, label)
+    const ptr =
+      bytes <= SMALL ? this.takeSmall(classOf(bytes), label) : this.takeLarge(Math.ceil(bytes / ALIGN) * ALIGN, label)
     this.live.set(ptr, { bytes, label })
     this.used += bytes
     if (this.used > this.peak) this.peak = this.used
@@ -103,7 +104,9 @@ export class Allocator {
       const sum = sums.get(label) ?? [0, 0]
       sums.set(label, [sum[0] + bytes, sum[1] + 1])
     }
-    return [...sums].map(([label, [bytes, n]]): [string, number, number] => [label, bytes, n]).sort((a, b) => b[1] - a[1])
+    return [...sums]
+      .map(([label, [bytes, n]]): [string, number, number] => [label, bytes, n])
+      .sort((a, b) => b[1] - a[1])
   }
 
   private takeSmall(size: number, label: string): number {
@@ -210,7 +213,9 @@ export class Allocator {
 
   private outOfMemory(bytes: number, label: string): OutOfMemoryError {
     const mib = (n: number) => `${(n / 2 ** 20).toFixed(1)} MiB`
-    const holders = this.liveByLabel().slice(0, 6).map(([name, size, n]) => `${name} ${mib(size)} in ${n}`)
+    const holders = this.liveByLabel()
+      .slice(0, 6)
+      .map(([name, size, n]) => `${name} ${mib(size)} in ${n}`)
     return new OutOfMemoryError(
       `Out of memory: ${label} needs ${mib(bytes)}, ${mib(this.used)} are in use (${holders.join(', ') || 'nothing'}). ` +
         'Hint: a smaller batch or dtype, tidy(), no_grad(), or dispose() of what is no longer needed',

@@ -41,7 +41,9 @@ function threadsWanted(): number {
   if (given === undefined) return Math.min(defaultThreads(), 64)
   const threads = Number(given)
   if (!Number.isInteger(threads) || threads < 1 || threads > 64)
-    throw new RushlightError(`threads: expected a whole number from 1 to 64, found ${given}. Hint: init({ threads }) or RUSHLIGHT_THREADS`)
+    throw new RushlightError(
+      `threads: expected a whole number from 1 to 64, found ${given}. Hint: init({ threads }) or RUSHLIGHT_THREADS`,
+    )
   return threads
 }
 
@@ -49,13 +51,16 @@ function buildWanted(): Build {
   const given = options.wasm ?? environment('RUSHLIGHT_WASM')
   if (given === undefined) return hasRelaxedSimd() ? 'relaxed' : 'simd'
   if (given === 'simd') return given
-  if (given !== 'relaxed') throw new RushlightError(`wasm: expected 'simd', 'relaxed' or the bytes of a binary, found ${given}`)
-  if (!hasRelaxedSimd()) throw new RushlightError("wasm: this runtime has no relaxed SIMD. Hint: wasm: 'simd', or leave it out")
+  if (given !== 'relaxed')
+    throw new RushlightError(`wasm: expected 'simd', 'relaxed' or the bytes of a binary, found ${given}`)
+  if (!hasRelaxedSimd())
+    throw new RushlightError("wasm: this runtime has no relaxed SIMD. Hint: wasm: 'simd', or leave it out")
   return given
 }
 
 function create(): Runtime {
-  if (!hasSimd()) throw new RushlightError('This runtime has no WebAssembly SIMD. Hint: Node 20.16, or a browser of 2023 or later')
+  if (!hasSimd())
+    throw new RushlightError('This runtime has no WebAssembly SIMD. Hint: Node 20.16, or a browser of 2023 or later')
   const threads = threadsWanted()
   const shared = threads > 1 && hasSharedMemory()
   const memory = createMemory(shared)
@@ -108,7 +113,9 @@ export async function init(given: InitOptions = {}): Promise<void> {
       throw new RushlightError(`init: unknown option ${key}. Supported: threads, module, wasm, worker`)
   if (runtime && Object.keys(given).length > 0) {
     if (runtime.allocator.used > 0)
-      throw new RushlightError('init: tensors are alive already. Hint: call init before the first tensor, or dispose of them')
+      throw new RushlightError(
+        'init: tensors are alive already. Hint: call init before the first tensor, or dispose of them',
+      )
     runtime.pool.stop()
     runtime = undefined
   }
@@ -134,7 +141,10 @@ export function stopThreads(): void {
 export function launch<K extends KernelName>(kernel: K, args: KernelArgs[K], count: number, grain: number): void {
   const { pool, kernelAt } = current()
   const at = kernelAt.get(kernel)
-  if (at === undefined) throw new RushlightError(`The WASM binary has no kernel ${kernel}. Hint: it comes from another build than this package`)
+  if (at === undefined)
+    throw new RushlightError(
+      `The WASM binary has no kernel ${kernel}. Hint: it comes from another build than this package`,
+    )
   pool.run(at, args, count, grain)
 }
 
@@ -189,4 +199,3 @@ export function runtimeInfo(): { build: string; threads: number; lastThreads: nu
 export function liveByLabel(): [label: string, bytes: number, blocks: number][] {
   return current().allocator.liveByLabel()
 }
-

@@ -49,7 +49,9 @@ export function createMemory(shared: boolean): WebAssembly.Memory {
       refusal = error
     }
   }
-  throw new RushlightError(`No WebAssembly memory of even ${(8192 * PAGE) >> 20} MiB could be reserved`, { cause: refusal })
+  throw new RushlightError(`No WebAssembly memory of even ${(8192 * PAGE) >> 20} MiB could be reserved`, {
+    cause: refusal,
+  })
 }
 
 /** The kernels of a module as a list in export order, which is the same in every instance: workers name kernels by position. */

@@ -84,7 +84,8 @@ export class Pool {
     const call = [...args, this.scratch, 0, 0]
     if (chunks === 1 || this.options.threads === 1) {
       this.lastThreads = 1
-      for (let begin = 0; begin < count; begin += grain) this.runChunk(kernel, fn, call, begin, Math.min(begin + grain, count))
+      for (let begin = 0; begin < count; begin += grain)
+        this.runChunk(kernel, fn, call, begin, Math.min(begin + grain, count))
       return
     }
     this.start()
@@ -118,7 +119,10 @@ export class Pool {
     }
     this.join(kernel, chunks)
     if (trap) throw trap
-    if (words[FAILED] > 0) throw new RushlightError(`${this.options.names[kernel]}: ${words[FAILED]} of ${chunks} chunks trapped in a worker`)
+    if (words[FAILED] > 0)
+      throw new RushlightError(
+        `${this.options.names[kernel]}: ${words[FAILED]} of ${chunks} chunks trapped in a worker`,
+      )
   }
 
   /** Starts the workers, at the first job that is worth them. */
@@ -138,7 +142,8 @@ export class Pool {
   async ready(): Promise<void> {
     this.start()
     const until = Date.now() + 2000
-    while (this.workers && this.threads <= this.workers.length && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 1))
+    while (this.workers && this.threads <= this.workers.length && Date.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, 1))
   }
 
   /** Ends the workers. The next job starts new ones. */
@@ -207,7 +212,8 @@ export class Pool {
     }
     const nodeThreads = builtin('node:worker_threads')
     if (nodeThreads) {
-      const boot = (data: WorkerStart) => new nodeThreads.Worker(workerSource, { eval: true, workerData: data, stdout: false, stderr: false })
+      const boot = (data: WorkerStart) =>
+        new nodeThreads.Worker(workerSource, { eval: true, workerData: data, stdout: false, stderr: false })
       let worker: InstanceType<typeof nodeThreads.Worker>
       try {
         worker = boot(start)

@@ -25,7 +25,8 @@ for (const { options, scores } of golden.cases)
       const tied = logits.some((x, i) => logits.indexOf(x) !== i)
       if (tied) for (const list of [actual, expected]) list.sort()
       for (let i = 0; i < expected.length; i++) {
-        const close = actual[i] === expected[i] || Math.abs(actual[i] - expected[i]) < 1e-5 * Math.max(1, Math.abs(expected[i]))
+        const close =
+          actual[i] === expected[i] || Math.abs(actual[i] - expected[i]) < 1e-5 * Math.max(1, Math.abs(expected[i]))
         assert.ok(close, `row ${r}, token ${i}: ${actual[i]}, expected ${expected[i]}`)
       }
     })
@@ -39,7 +40,10 @@ test('sampling follows the probabilities, and a seed gives the same stream', () 
   for (let i = 0; i < n; i++) counts[random.pick(probabilities)]++
   assert.is(counts[3], 0)
   // Five standard deviations.
-  for (let i = 0; i < 3; i++) assert.ok(Math.abs(counts[i] / n - probabilities[i]) < 5 * Math.sqrt((probabilities[i] * (1 - probabilities[i])) / n))
+  for (let i = 0; i < 3; i++)
+    assert.ok(
+      Math.abs(counts[i] / n - probabilities[i]) < 5 * Math.sqrt((probabilities[i] * (1 - probabilities[i])) / n),
+    )
   const [a, b] = [new SampleStream(3), new SampleStream(3)]
   for (let i = 0; i < 10; i++) assert.is(a.next(), b.next())
   assert.is.not(new SampleStream(4).next(), new SampleStream(3).next())
@@ -48,7 +52,10 @@ test('sampling follows the probabilities, and a seed gives the same stream', () 
 test('an option that is not there throws and names what there is', () => {
   assert.throws(() => new GenerationConfig({ num_beams: 4 }), /unsupported option num_beams.*Supported: .*temperature/)
   assert.throws(() => new GenerationConfig({ tempratur: 1 }), /unsupported option tempratur/)
-  assert.throws(() => new GenerationConfig({ do_sample: true, temperature: 0 }), /temperature: expected a number above 0/)
+  assert.throws(
+    () => new GenerationConfig({ do_sample: true, temperature: 0 }),
+    /temperature: expected a number above 0/,
+  )
   assert.throws(() => new GenerationConfig({ top_p: 2 }), /top_p/)
   assert.is(new GenerationConfig({ num_beams: 1 }).top_k, 50)
 })

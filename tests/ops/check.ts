@@ -66,7 +66,10 @@ function compare(what: string, actual: number[], expected: ArrayLike<number>, to
     const [a, e] = [actual[i], expected[i]]
     if (Object.is(a, e) || a === e || (Number.isNaN(a) && Number.isNaN(e))) continue
     const error = Math.abs(a - e) / Math.max(1, Math.abs(e))
-    if (!(error <= tolerance)) assert.unreachable(`${what}: element ${i} is ${a}, expected ${e} (error ${error.toExponential(2)}, allowed ${tolerance})`)
+    if (!(error <= tolerance))
+      assert.unreachable(
+        `${what}: element ${i} is ${a}, expected ${e} (error ${error.toExponential(2)}, allowed ${tolerance})`,
+      )
   }
 }
 
@@ -110,7 +113,12 @@ function checkSample(op: AnyOp, args: unknown[], what: string, make: (nd: Nd) =>
   const result = op(...tensors)
   checkResult(what, result, expected, Math.max(FORWARD, def.tolerance))
   const bytes = list(result).map(bytesOf)
-  for (const out of list(result)) assert.not.ok(inputs.some((i) => i.tensor === out) && !def.name.match(/^(contiguous|to|float|half|long|int|bool|bfloat16|broadcast_tensors|detach_|type_as|.*_)$/), `${what}: returned an input itself`)
+  for (const out of list(result))
+    assert.not.ok(
+      inputs.some((i) => i.tensor === out) &&
+        !def.name.match(/^(contiguous|to|float|half|long|int|bool|bfloat16|broadcast_tensors|detach_|type_as|.*_)$/),
+      `${what}: returned an input itself`,
+    )
 
   const wanted = inputs.filter(({ nd }) => nd.dtype === 'float32')
   const floating = list(expected).some((e) => isFloating(e.dtype) && numelOf(e.shape) > 0)
@@ -118,7 +126,9 @@ function checkSample(op: AnyOp, args: unknown[], what: string, make: (nd: Nd) =>
 
   for (const { tensor } of wanted) tensor.requires_grad_()
   const recorded = list(op(...tensors))
-  recorded.forEach((out, i) => isFloating(out.dtype) && assert.ok(out.requires_grad, `${what}: result ${i} was not recorded`))
+  recorded.forEach(
+    (out, i) => isFloating(out.dtype) && assert.ok(out.requires_grad, `${what}: result ${i} was not recorded`),
+  )
   const sampler = new Sampler(77)
   const weights = list(expected).map((e) => sampler.uniform(-1, 1, ...e.shape).data)
   recorded.forEach((out, i) => {
@@ -126,7 +136,10 @@ function checkSample(op: AnyOp, args: unknown[], what: string, make: (nd: Nd) =>
   })
   wanted.forEach(({ nd, tensor }, which) => {
     const n = nd.data.length
-    const probes = n <= PROBES ? Array.from({ length: n }, (_, i) => i) : Array.from({ length: PROBES }, () => Math.floor(sampler.next() * n))
+    const probes =
+      n <= PROBES
+        ? Array.from({ length: n }, (_, i) => i)
+        : Array.from({ length: PROBES }, () => Math.floor(sampler.next() * n))
     const analytic = tensor.grad ? numbers(tensor.grad) : new Array<number>(n).fill(0)
     if (tensor.grad) bytes.push(bytesOf(tensor.grad))
     for (const at of probes) {
@@ -138,7 +151,12 @@ function checkSample(op: AnyOp, args: unknown[], what: string, make: (nd: Nd) =>
       const down = weighted(ref(...args), weights)
       nd.data[at] = x
       const numeric = (up - down) / (2 * h)
-      compare(`${what}, gradient of input ${which} at ${at}`, [analytic[at]], [numeric], Math.max(GRADIENT, def.tolerance))
+      compare(
+        `${what}, gradient of input ${which} at ${at}`,
+        [analytic[at]],
+        [numeric],
+        Math.max(GRADIENT, def.tolerance),
+      )
     }
   })
   return bytes
@@ -164,11 +182,20 @@ export function checkOp(op: AnyOp, views: boolean): string {
     tidy(() => void checkSample(op, args, `${what} (views)`, toView))
     leakFree(`${what} (views)`)
     const last = args.length - 1
-    if (last > 0 && !(args[last] instanceof Nd) && (args[last] === null || typeof args[last] !== 'object' || Array.isArray(args[last]))) {
+    if (
+      last > 0 &&
+      !(args[last] instanceof Nd) &&
+      (args[last] === null || typeof args[last] !== 'object' || Array.isArray(args[last]))
+    ) {
       tidy(() => {
         const tensors = mapNd(args, toTensor) as unknown[]
         const named = [...tensors.slice(0, last), { [def.params[last]]: tensors[last] }]
-        checkResult(`${what} (keyword)`, op(...named), (def.ref as (...a: unknown[]) => Nd | Nd[])(...args), Math.max(FORWARD, def.tolerance))
+        checkResult(
+          `${what} (keyword)`,
+          op(...named),
+          (def.ref as (...a: unknown[]) => Nd | Nd[])(...args),
+          Math.max(FORWARD, def.tolerance),
+        )
       })
       leakFree(`${what} (keyword)`)
     }
@@ -184,4 +211,3 @@ export function checkOp(op: AnyOp, views: boolean): string {
     })
   return all.join()
 }
-

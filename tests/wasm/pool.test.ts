@@ -38,12 +38,22 @@ test('a trap in any thread is an error of the job, and the pool goes on', () => 
 })
 
 test('chunks cover the range once, whatever the grain', () => {
-  for (const [count, grain] of [[1, 1], [7, 3], [4095, 1], [4096, 1], [100_000, 7], [3, 100]]) {
+  for (const [count, grain] of [
+    [1, 1],
+    [7, 3],
+    [4095, 1],
+    [4096, 1],
+    [100_000, 7],
+    [3, 100],
+  ]) {
     const ptr = alloc(count * 4 + 4)
     f32View(ptr, count + 1).fill(-1)
     launch('fill_f32', [ptr, 5], count, grain)
     const view = f32View(ptr, count + 1)
-    assert.is(view.subarray(0, count).every((x) => x === 5), true)
+    assert.is(
+      view.subarray(0, count).every((x) => x === 5),
+      true,
+    )
     assert.is(view[count], -1)
     free(ptr)
   }
