@@ -5,11 +5,11 @@
 // one in panels of 8 columns, [depth][8]. "Transposed" packing puts 8 rows of K side by side, so that depth is the head's
 // dimensions; "row" packing keeps rows and cuts their dimensions into panels, so that depth is the keys.
 import { philox } from './philox'
-import { logOf } from './rows'
-import { expFlushed, fma, hmax, hsum, tanh } from './simd'
+import { logOf, rowExpSum, rowMax } from './rows'
+import { expFlushed, fma, hsum, tanh } from './simd'
 
-/** Bytes of a row of scores in scratch: 64 keys. A constant, so that the micro-kernel's addresses are immediate. */
-const SCORE_ROW: usize = 256
+/** Bytes of a row of scores in scratch: 128 keys. A constant, so that the micro-kernel's addresses are immediate. */
+const SCORE_ROW: usize = 512
 
 /**
  * What every kernel here is called with: a record of 32-bit fields on the heap, filled in this order by src/ops/attention.ts.
@@ -67,7 +67,7 @@ class Attention {
   /** Query t stands at position t + S - T and sees keys from `left` before to `right` behind it. */
   left: i32
   right: i32
-  /** Queries and keys of a block, multiples of 8 up to 64. */
+  /** Queries and keys of a block, multiples of 8 up to 128. */
   rows: i32
   keys: i32
   /** Keys of a split. */
@@ -358,34 +358,77 @@ function finishScores(
   for (let j = max(high, from); j < to; j++) store<f32>(s + ((<usize>j) << 2), -Infinity)
 }
 
+/** Lanes (max a, max b, max c, max d). */
+// @ts-ignore: decorator
+@inline
+function maxOfEach(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.pmax(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7))
+  const cd = f32x4.pmax(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7))
+  return f32x4.pmax(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7))
+}
+
+/** Lanes (Σ a, Σ b, Σ c, Σ d). */
+// @ts-ignore: decorator
+@inline
+function sumOfEach(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = v128.add<f32>(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7))
+  const cd = v128.add<f32>(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7))
+  return v128.add<f32>(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7))
+}
+
+/** What is taken from scores: the maximum, or 0 where all are masked so far, so that exp(-∞ - 0) is 0. */
+// @ts-ignore: decorator
+@inline
+function baseOf(most: v128): v128 {
+  return v128.and(most, f32x4.ne(most, f32x4.splat(-Infinity)))
+}
+
 /**
- * One step of the online softmax of a row: scores become weights against the new maximum, `state` (maximum, sum) moves on.
- * Returns what earlier weights are to be multiplied by.
+ * One step of the online softmax of 4 rows: scores become weights against the new maxima; `most` and `sum` of the rows move on.
+ * `keep` gets what earlier weights are to be multiplied by.
  */
-function softmaxStep(s: usize, from: i32, to: i32, state: usize): f32 {
-  let m0 = f32x4.splat(-Infinity)
-  let m1 = m0
-  for (let j = from; j < to; j += 8) {
-    const x = s + ((<usize>j) << 2)
-    m0 = f32x4.pmax(m0, v128.load(x))
-    m1 = f32x4.pmax(m1, v128.load(x, 16))
+function softmaxStep(s: usize, from: i32, to: i32, most: usize, sum: usize, keep: usize): void {
+  const first = s + ((<usize>from) << 2)
+  const end = s + ((<usize>to) << 2)
+  let a = f32x4.splat(-Infinity)
+  let b = a
+  let c = a
+  let d = a
+  for (let x = first; x < end; x += 16) {
+    a = f32x4.pmax(a, v128.load(x))
+    b = f32x4.pmax(b, v128.load(x, SCORE_ROW))
+    c = f32x4.pmax(c, v128.load(x, 2 * SCORE_ROW))
+    d = f32x4.pmax(d, v128.load(x, 3 * SCORE_ROW))
   }
-  const before = load<f32>(state)
-  const now = max(before, hmax(f32x4.pmax(m0, m1)))
-  const base = f32x4.splat(now === -Infinity ? 0 : now) // all masked so far: exp(-∞ - 0) is 0
-  let sum = f32x4.splat(0)
-  for (let j = from; j < to; j += 8) {
-    const x = s + ((<usize>j) << 2)
-    const w0 = expFlushed(v128.sub<f32>(v128.load(x), base))
-    const w1 = expFlushed(v128.sub<f32>(v128.load(x, 16), base))
+  const before = v128.load(most)
+  const now = f32x4.pmax(before, maxOfEach(a, b, c, d))
+  const base = baseOf(now)
+  const factor = expFlushed(v128.sub<f32>(before, base))
+  v128.store(most, now)
+  v128.store(keep, factor)
+  const base0 = v128.shuffle<f32>(base, base, 0, 0, 0, 0)
+  const base1 = v128.shuffle<f32>(base, base, 1, 1, 1, 1)
+  const base2 = v128.shuffle<f32>(base, base, 2, 2, 2, 2)
+  const base3 = v128.shuffle<f32>(base, base, 3, 3, 3, 3)
+  a = f32x4.splat(0)
+  b = a
+  c = a
+  d = a
+  for (let x = first; x < end; x += 16) {
+    const w0 = expFlushed(v128.sub<f32>(v128.load(x), base0))
+    const w1 = expFlushed(v128.sub<f32>(v128.load(x, SCORE_ROW), base1))
+    const w2 = expFlushed(v128.sub<f32>(v128.load(x, 2 * SCORE_ROW), base2))
+    const w3 = expFlushed(v128.sub<f32>(v128.load(x, 3 * SCORE_ROW), base3))
     v128.store(x, w0)
-    v128.store(x, w1, 16)
-    sum = v128.add<f32>(sum, v128.add<f32>(w0, w1))
+    v128.store(x, w1, SCORE_ROW)
+    v128.store(x, w2, 2 * SCORE_ROW)
+    v128.store(x, w3, 3 * SCORE_ROW)
+    a = v128.add<f32>(a, w0)
+    b = v128.add<f32>(b, w1)
+    c = v128.add<f32>(c, w2)
+    d = v128.add<f32>(d, w3)
   }
-  const keep = f32x4.extract_lane(expFlushed(v128.sub<f32>(f32x4.splat(before), base)), 0)
-  store<f32>(state, now)
-  store<f32>(state, load<f32>(state, 4) * keep + hsum(sum), 4)
-  return keep
+  v128.store(sum, fma(v128.load(sum), factor, sumOfEach(a, b, c, d)))
 }
 
 /**
@@ -442,8 +485,9 @@ export function attention_f32(p: Attention, scratch: usize, begin: i32, end: i32
   const out = at(left, rows, D) // [rows][D8]
   const kt = at(out, rows, D8)
   const vr = at(kt, keys, D)
-  const state = at(vr, keys, D8) // [rows][2]
-  const s = at(state, rows, 2) // [4][64]
+  const most = at(vr, keys, D8) // [rows]: maximum of the scores so far
+  const sum = at(most, rows, 1) // [rows]: sum of the weights against it
+  const s = at(sum, rows, 1) // [4][128]
   const paddingAt = s + 4 * SCORE_ROW
   const keep = paddingAt + SCORE_ROW
   const factors = keep + 16
@@ -459,10 +503,8 @@ export function attention_f32(p: Attention, scratch: usize, begin: i32, end: i32
     const position = t0 + p.S - T
     packLeft(left, at(at(at(p.q, b, p.qb), h, p.qh), t0, p.qt), p.qt, n, D, p.scale)
     memory.fill(out, 0, at(0, ceilTo(n, 4), D8))
-    for (let r = 0; r < ceilTo(n, 4); r++) {
-      store<f32>(at(state, r, 2), -Infinity)
-      store<f32>(at(state, r, 2), 0, 4)
-    }
+    for (let r = 0; r < n; r += 4) v128.store(at(most, r, 1), f32x4.splat(-Infinity))
+    memory.fill(sum, 0, at(0, ceilTo(n, 4), 1))
     const k = at(at(p.k, b, p.kb), hk, p.kh)
     const v = at(at(p.v, b, p.vb), hk, p.vh)
     const last = endKey(p, position + n - 1)
@@ -478,22 +520,21 @@ export function attention_f32(p: Attention, scratch: usize, begin: i32, end: i32
         const to = min(count8, ceilTo(endKey(p, position + r + real - 1) - k0, 8))
         if (from >= to) continue
         scores(s, at(left, r, D), kt, from, to, D)
-        for (let i = 0; i < real; i++) {
-          const row = s + <usize>i * SCORE_ROW
-          finishScores(p, row, b, h, t0 + r + i, k0, from, to, padding, 0)
-          store<f32>(keep + ((<usize>i) << 2), softmaxStep(row, from, to, at(state, r + i, 2)))
-          if (p.threshold !== 0) {
+        for (let i = 0; i < real; i++)
+          finishScores(p, s + <usize>i * SCORE_ROW, b, h, t0 + r + i, k0, from, to, padding, 0)
+        softmaxStep(s, from, to, at(most, r, 1), at(sum, r, 1), keep)
+        if (p.threshold !== 0)
+          for (let i = 0; i < real; i++) {
             dropoutFactors(p, factors, head * T + t0 + r + i, k0, from, to)
-            multiplyRow(row, factors, from, to)
+            multiplyRow(s + <usize>i * SCORE_ROW, factors, from, to)
           }
-        }
         gather(at(out, r, D8), s, vr, count8, from, to, D, keep)
       }
     }
     for (let r = 0; r < n; r++) {
-      const sum = load<f32>(at(state, r, 2), 4)
-      scaleRow(at(p.out, (b * T + t0 + r) * p.Hq + h, D), at(out, r, D8), D, sum === 0 ? 0 : 1 / sum)
-      store<f32>(at(p.lse, head, T) + ((<usize>(t0 + r)) << 2), logSumExp(load<f32>(at(state, r, 2)), sum))
+      const total = load<f32>(at(sum, r, 1))
+      scaleRow(at(p.out, (b * T + t0 + r) * p.Hq + h, D), at(out, r, D8), D, total === 0 ? 0 : 1 / total)
+      store<f32>(at(p.lse, head, T) + ((<usize>(t0 + r)) << 2), logSumExp(load<f32>(at(most, r, 1)), total))
     }
   }
 }
@@ -517,9 +558,7 @@ function dot4(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, D: i32): v12
     a2 = fma(x, v128.load(k2 + d), a2)
     a3 = fma(x, v128.load(k3 + d), a3)
   }
-  const p0 = v128.add<f32>(v128.shuffle<f32>(a0, a1, 0, 4, 1, 5), v128.shuffle<f32>(a0, a1, 2, 6, 3, 7))
-  const p1 = v128.add<f32>(v128.shuffle<f32>(a2, a3, 0, 4, 1, 5), v128.shuffle<f32>(a2, a3, 2, 6, 3, 7))
-  let sum = v128.add<f32>(v128.shuffle<f32>(p0, p1, 0, 1, 4, 5), v128.shuffle<f32>(p0, p1, 2, 3, 6, 7))
+  let sum = sumOfEach(a0, a1, a2, a3)
   for (; d < last; d += 4) {
     const column = f32x4(load<f32>(k0 + d), load<f32>(k1 + d), load<f32>(k2 + d), load<f32>(k3 + d))
     sum = fma(v128.load32_splat(q + d), column, sum)
@@ -601,11 +640,10 @@ export function attention_split_f32(p: Attention, scratch: usize, begin: i32, en
       const t = r % T
       const row = at(s, r, split8)
       const out = at(p.partial, ((b * p.Hq + h) * T + t) * splits + part, D + 2)
-      const state = at(out, D, 1)
-      store<f32>(state, -Infinity)
-      store<f32>(state, 0, 4)
       finishScores(p, row, b, h, t, k0, 0, n8, padding, 0)
-      softmaxStep(row, 0, n8, state)
+      const most = rowMax(row, n)
+      store<f32>(at(out, D, 1), most)
+      store<f32>(at(out, D, 1), rowExpSum(row, row, n, most === -Infinity ? 0 : most), 4)
       memory.fill(out, 0, (<usize>D) << 2)
     }
     // In steps of 32 keys, so that their values stay in the first cache for all rows.
@@ -812,7 +850,7 @@ export function attention_dkv_f32(p: Attention, scratch: usize, begin: i32, end:
   const T = p.T
   const S = p.S
   const D = p.D
-  const rows = p.rows
+  const rows = min(p.rows, 64) // with 4 arrays of keys and 4 of rows in scratch
   const keys = p.keys
   const D8 = ceilTo(D, 8)
   const group = p.Hq / p.Hkv
@@ -825,7 +863,7 @@ export function attention_dkv_f32(p: Attention, scratch: usize, begin: i32, end:
   const qr = at(leftOut, rows, D)
   const gr = at(qr, rows, D8)
   const rowState = at(gr, rows, D8)
-  const s = at(rowState, rows, 2) // [rows][64]
+  const s = at(rowState, rows, 2) // [rows][128]
   const ds = s + <usize>rows * SCORE_ROW
   const spare = ds + <usize>rows * SCORE_ROW
   const paddingAt = spare + 2 * SCORE_ROW + 64

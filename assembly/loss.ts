@@ -1,5 +1,5 @@
 // Cross-entropy of logits with class indices, fused: a row of probabilities is never stored.
-import { expFlushed, fma } from './simd'
+import { expFlushed } from './simd'
 import { logOf, rowExpSum, rowMax } from './rows'
 
 // @ts-ignore: decorator
@@ -72,7 +72,6 @@ export function cross_entropy_backward_f32(
   end: i32,
 ): void {
   const bytes = (<usize>C) << 2
-  const vectors = bytes & ~15
   for (let r = <usize>begin; r < <usize>end; r++) {
     const row = x + r * bytes
     const to = dx + r * bytes
@@ -86,20 +85,17 @@ export function cross_entropy_backward_f32(
     const soft = (grad * smoothing) / <f32>C
     const base = v128.load32_splat(lse + (r << 2))
     const p = f32x4.splat(hard + soft * total)
-    const uniform = f32x4.splat(-soft)
     let i: usize = 0
-    if (smoothing === 0)
-      for (; i < vectors; i += 16)
-        v128.store(to + i, v128.mul<f32>(expFlushed(v128.sub<f32>(v128.load(row + i), base)), p))
-    else
-      for (; i < vectors; i += 16) {
-        const e = v128.mul<f32>(expFlushed(v128.sub<f32>(v128.load(row + i), base)), p)
-        v128.store(to + i, fma(uniform, weight ? v128.load(weight + i) : f32x4.splat(1), e))
-      }
-    for (; i < bytes; i += 4) {
-      const e = v128.mul<f32>(expFlushed(v128.sub<f32>(v128.load32_zero(row + i), base)), p)
-      v128.store_lane<f32>(to + i, fma(uniform, weight ? v128.load32_zero(weight + i) : f32x4.splat(1), e), 0)
+    for (; i + 32 <= bytes; i += 32) {
+      const a = expFlushed(v128.sub<f32>(v128.load(row + i), base))
+      const b = expFlushed(v128.sub<f32>(v128.load(row + i, 16), base))
+      v128.store(to + i, v128.mul<f32>(a, p))
+      v128.store(to + i, v128.mul<f32>(b, p), 16)
     }
+    for (; i < bytes; i += 4)
+      v128.store_lane<f32>(to + i, v128.mul<f32>(expFlushed(v128.sub<f32>(v128.load32_zero(row + i), base)), p), 0)
+    if (smoothing !== 0)
+      for (i = 0; i < bytes; i += 4) store<f32>(to + i, load<f32>(to + i) - soft * (weight ? load<f32>(weight + i) : 1))
     const at = to + ((<usize>y) << 2)
     store<f32>(at, load<f32>(at) - hard)
   }

@@ -7,17 +7,24 @@ const SPAN: usize = 4096 << 2
 /** Rows whose parts of the parameters' gradients are summed together; the op sums the blocks. */
 const ROWS = 32
 
-// @ts-ignore: decorator
-@inline
-function addTerm(square: bool, x: v128, mean: v128, sum: v128): v128 {
-  const d = v128.sub<f32>(x, mean)
-  return square ? fma(d, d, sum) : v128.add<f32>(d, sum)
+const enum Term {
+  x,
+  square,
+  squaredDeviation,
 }
 
-/** Σ (x - mean), or of its squares. */
 // @ts-ignore: decorator
 @inline
-function rowSum(square: bool, x: usize, n: i32, mean: f32): f64 {
+function addTerm(term: Term, x: v128, mean: v128, sum: v128): v128 {
+  if (term == Term.x) return v128.add<f32>(x, sum)
+  const d = term == Term.square ? x : v128.sub<f32>(x, mean)
+  return fma(d, d, sum)
+}
+
+/** Σ x, Σ x² or Σ (x - mean)². */
+// @ts-ignore: decorator
+@inline
+function rowSum(term: Term, x: usize, n: i32, mean: f32): f64 {
   const m = f32x4.splat(mean)
   const end = x + ((<usize>n) << 2)
   let total: f64 = 0
@@ -28,27 +35,80 @@ function rowSum(square: bool, x: usize, n: i32, mean: f32): f64 {
     let c = a
     let d = a
     for (; x + 64 <= stop; x += 64) {
-      a = addTerm(square, v128.load(x), m, a)
-      b = addTerm(square, v128.load(x, 16), m, b)
-      c = addTerm(square, v128.load(x, 32), m, c)
-      d = addTerm(square, v128.load(x, 48), m, d)
+      a = addTerm(term, v128.load(x), m, a)
+      b = addTerm(term, v128.load(x, 16), m, b)
+      c = addTerm(term, v128.load(x, 32), m, c)
+      d = addTerm(term, v128.load(x, 48), m, d)
     }
     total += hsum(v128.add<f32>(v128.add<f32>(a, b), v128.add<f32>(c, d)))
-    for (; x < stop; x += 4) {
-      const e = load<f32>(x) - mean
-      total += square ? e * e : e
-    }
+    for (; x < stop; x += 4) total += f32x4.extract_lane(addTerm(term, v128.load32_zero(x), m, f32x4.splat(0)), 0)
   }
   return total
 }
 
-/** weight + offset, or 1 where there is none; one lane or four. */
+/** Four elements, or one. */
 // @ts-ignore: decorator
 @inline
-function factor(weight: usize, i: usize, offset: v128, lanes: i32): v128 {
-  return weight
-    ? v128.add<f32>(lanes == 4 ? v128.load(weight + i) : v128.load32_zero(weight + i), offset)
-    : f32x4.splat(1)
+function get(at: usize, lanes: i32): v128 {
+  return lanes == 4 ? v128.load(at) : v128.load32_zero(at)
+}
+
+/** weight + offset, or 1 where there is none. */
+// @ts-ignore: decorator
+@inline
+function factor(center: bool, weight: usize, i: usize, offset: v128, lanes: i32): v128 {
+  if (!weight) return f32x4.splat(1)
+  return center ? get(weight + i, lanes) : v128.add<f32>(get(weight + i, lanes), offset)
+}
+
+/** x̂ × factor + bias of a row. Whether there are weight and bias is known at compile time: this is bound by instructions. */
+// @ts-ignore: decorator
+@inline
+function finishRow(
+  center: bool,
+  weighted: bool,
+  biased: bool,
+  x: usize,
+  weight: usize,
+  bias: usize,
+  out: usize,
+  row: usize,
+  shift: v128,
+  scale: v128,
+  offset: v128,
+): void {
+  let i: usize = 0
+  for (; i + 32 <= row; i += 32) {
+    v128.store(out + i, finish(center, weighted, biased, x + i, weight + i, bias + i, 4, shift, scale, offset))
+    const j = i + 16
+    v128.store(out + j, finish(center, weighted, biased, x + j, weight + j, bias + j, 4, shift, scale, offset))
+  }
+  for (; i < row; i += 4)
+    v128.store_lane<f32>(
+      out + i,
+      finish(center, weighted, biased, x + i, weight + i, bias + i, 1, shift, scale, offset),
+      0,
+    )
+}
+
+// @ts-ignore: decorator
+@inline
+function finish(
+  center: bool,
+  weighted: bool,
+  biased: bool,
+  x: usize,
+  weight: usize,
+  bias: usize,
+  lanes: i32,
+  shift: v128,
+  scale: v128,
+  offset: v128,
+): v128 {
+  const h = v128.mul<f32>(center ? v128.sub<f32>(get(x, lanes), shift) : get(x, lanes), scale)
+  if (!weighted) return biased ? v128.add<f32>(h, get(bias, lanes)) : h
+  const w = center ? get(weight, lanes) : v128.add<f32>(get(weight, lanes), offset)
+  return biased ? fma(h, w, get(bias, lanes)) : v128.mul<f32>(h, w)
 }
 
 // @ts-ignore: decorator
@@ -68,30 +128,21 @@ function forward(
   end: i32,
 ): void {
   const row = (<usize>n) << 2
-  const vectors = row & ~15
   const add = f32x4.splat(offset)
   for (let r = <usize>begin; r < <usize>end; r++) {
     const from = x + r * row
     const to = out + r * row
-    const m: f32 = center ? <f32>(rowSum(false, from, n, 0) / n) : 0
-    const s = <f32>(1 / sqrt<f64>(rowSum(true, from, n, m) / n + eps))
+    const m: f32 = center ? <f32>(rowSum(Term.x, from, n, 0) / n) : 0
+    const squares = rowSum(center ? Term.squaredDeviation : Term.square, from, n, m)
+    const s = <f32>(1 / sqrt<f64>(squares / n + eps))
     if (center) store<f32>(mean + (r << 2), m)
     store<f32>(rstd + (r << 2), s)
-    const scale = f32x4.splat(s)
     const shift = f32x4.splat(m)
-    let i: usize = 0
-    for (; i < vectors; i += 16) {
-      const h = v128.mul<f32>(v128.sub<f32>(v128.load(from + i), shift), scale)
-      v128.store(to + i, fma(h, factor(weight, i, add, 4), bias ? v128.load(bias + i) : f32x4.splat(0)))
-    }
-    for (; i < row; i += 4) {
-      const h = v128.mul<f32>(v128.sub<f32>(v128.load32_zero(from + i), shift), scale)
-      v128.store_lane<f32>(
-        to + i,
-        fma(h, factor(weight, i, add, 1), bias ? v128.load32_zero(bias + i) : f32x4.splat(0)),
-        0,
-      )
-    }
+    const scale = f32x4.splat(s)
+    if (weight && bias) finishRow(center, true, true, from, weight, bias, to, row, shift, scale, add)
+    else if (weight) finishRow(center, true, false, from, weight, 0, to, row, shift, scale, add)
+    else if (bias) finishRow(center, false, true, from, 0, bias, to, row, shift, scale, add)
+    else finishRow(center, false, false, from, 0, 0, to, row, shift, scale, add)
   }
 }
 
@@ -171,7 +222,7 @@ function backward(
       for (; i < vectors; i += 16) {
         const grad = v128.load(gr + i)
         const h = v128.mul<f32>(v128.sub<f32>(v128.load(xr + i), shift), scale)
-        const c = v128.mul<f32>(grad, factor(weight, i, add, 4))
+        const c = v128.mul<f32>(grad, factor(center, weight, i, add, 4))
         if (center) sum = v128.add<f32>(sum, c)
         product = fma(c, h, product)
         if (dw) v128.store(dw + i, fma(grad, h, v128.load(dw + i)))
@@ -180,7 +231,7 @@ function backward(
       for (; i < row; i += 4) {
         const grad = v128.load32_zero(gr + i)
         const h = v128.mul<f32>(v128.sub<f32>(v128.load32_zero(xr + i), shift), scale)
-        const c = v128.mul<f32>(grad, factor(weight, i, add, 1))
+        const c = v128.mul<f32>(grad, factor(center, weight, i, add, 1))
         if (center) sum = v128.add<f32>(sum, c)
         product = fma(c, h, product)
         if (dw) v128.store_lane<f32>(dw + i, fma(grad, h, v128.load32_zero(dw + i)), 0)
@@ -190,12 +241,12 @@ function backward(
       const c2 = f32x4.splat(hsum(product) / <f32>n)
       for (i = 0; i < vectors; i += 16) {
         const h = v128.mul<f32>(v128.sub<f32>(v128.load(xr + i), shift), scale)
-        const c = v128.mul<f32>(v128.load(gr + i), factor(weight, i, add, 4))
+        const c = v128.mul<f32>(v128.load(gr + i), factor(center, weight, i, add, 4))
         v128.store(to + i, v128.mul<f32>(scale, v128.sub<f32>(v128.sub<f32>(c, c1), v128.mul<f32>(h, c2))))
       }
       for (; i < row; i += 4) {
         const h = v128.mul<f32>(v128.sub<f32>(v128.load32_zero(xr + i), shift), scale)
-        const c = v128.mul<f32>(v128.load32_zero(gr + i), factor(weight, i, add, 1))
+        const c = v128.mul<f32>(v128.load32_zero(gr + i), factor(center, weight, i, add, 1))
         v128.store_lane<f32>(to + i, v128.mul<f32>(scale, v128.sub<f32>(v128.sub<f32>(c, c1), v128.mul<f32>(h, c2))), 0)
       }
     }

@@ -61,7 +61,13 @@ function backwardRows(logarithm: bool, g: usize, y: usize, dx: usize, n: i32, be
     }
     for (; i < row; i += 4) total += logarithm ? load<f32>(gr + i) : load<f32>(gr + i) * load<f32>(yr + i)
     const sum = f32x4.splat(<f32>total)
-    for (i = 0; i < vectors; i += 16) v128.store(to + i, term(logarithm, v128.load(gr + i), v128.load(yr + i), sum))
+    for (i = 0; i + 32 <= vectors; i += 32) {
+      const a = term(logarithm, v128.load(gr + i), v128.load(yr + i), sum)
+      const b = term(logarithm, v128.load(gr + i, 16), v128.load(yr + i, 16), sum)
+      v128.store(to + i, a)
+      v128.store(to + i, b, 16)
+    }
+    for (; i < vectors; i += 16) v128.store(to + i, term(logarithm, v128.load(gr + i), v128.load(yr + i), sum))
     for (; i < row; i += 4)
       v128.store_lane<f32>(to + i, term(logarithm, v128.load32_zero(gr + i), v128.load32_zero(yr + i), sum), 0)
   }
