@@ -21,6 +21,9 @@ const tuple = (sizes: Shape) => `(${sizes.join(', ')}${sizes.length === 1 ? ',' 
 /** A number as Python prints it: its exponents have two digits at least. */
 const pythonFloat = (x: number) => (x < 1e-4 ? x.toExponential() : String(x)).replace(/e-(\d)$/, 'e-0$1')
 
+/** float32's, which torch's RMSNorm takes for no eps. */
+const EPSILON = 2 ** -23
+
 /** y = x Wᵀ + b, weight [out_features, in_features] (torch.nn.Linear). */
 export class Linear extends Module<[input: Tensor], Tensor> {
   weight: Parameter
@@ -134,7 +137,7 @@ export class RMSNorm extends Module<[input: Tensor], Tensor> {
       (number | null)?,
       boolean?,
     ]
-    this.eps = eps ?? 2 ** -23 // float32's epsilon, as torch's default
+    this.eps = eps ?? EPSILON
     this.weight = affine ? Parameter.lazy(this.normalized_shape, ones) : null
   }
 
@@ -143,7 +146,7 @@ export class RMSNorm extends Module<[input: Tensor], Tensor> {
   }
 
   override extra_repr(): string {
-    return `${tuple(this.normalized_shape)}, eps=${pythonFloat(this.eps)}, elementwise_affine=${this.weight ? 'True' : 'False'}`
+    return `${tuple(this.normalized_shape)}, eps=${this.eps === EPSILON ? 'None' : pythonFloat(this.eps)}, elementwise_affine=${this.weight ? 'True' : 'False'}`
   }
 }
 
