@@ -99,10 +99,11 @@ export function log_softmax_backward_f32(
   backwardRows(true, g, y, dx, n, begin, end)
 }
 
-// ---- over columns: x is [outer, n, inner]
+// ---- over columns: x is [outer, n, inner]. Rows of a block of columns are walked one after another, as memory likes it, with
+// the columns' maxima and sums in scratch.
 
-/** Columns of a block: a cache line's worth. */
-const COLUMNS = 16
+/** Columns of a block. */
+const COLUMNS = 64
 
 // @ts-ignore: decorator
 @inline
@@ -117,40 +118,82 @@ function put(at: usize, value: v128, lanes: i32): void {
   else v128.store_lane<f32>(at, value, 0)
 }
 
-/** Four columns (or one) of n elements, `stride` bytes apart. */
+/** Columns [from, to) (in bytes), four at a time or one, of n rows that are `stride` bytes apart. */
 // @ts-ignore: decorator
 @inline
-function column(logarithm: bool, x: usize, out: usize, n: i32, stride: usize, lanes: i32): void {
-  const bytes = <usize>n * stride
-  let most = f32x4.splat(-Infinity)
-  let sum = f32x4.splat(0)
-  for (let i: usize = 0; i < bytes; i += stride) most = f32x4.pmax(most, get(x + i, lanes))
-  for (let i: usize = 0; i < bytes; i += stride) {
-    const e = expFlushed(v128.sub<f32>(get(x + i, lanes), most))
-    sum = v128.add<f32>(sum, e)
-    if (!logarithm) put(out + i, e, lanes)
+function forwardColumns(
+  logarithm: bool,
+  x: usize,
+  out: usize,
+  n: i32,
+  stride: usize,
+  from: usize,
+  to: usize,
+  lanes: i32,
+  scratch: usize,
+): void {
+  const step: usize = lanes << 2
+  const end = <usize>n * stride
+  const most = scratch
+  const sum = scratch + (COLUMNS << 2)
+  for (let i = from; i < to; i += step) {
+    put(most + i, f32x4.splat(-Infinity), lanes)
+    put(sum + i, f32x4.splat(0), lanes)
   }
-  if (logarithm) {
-    const base = v128.add<f32>(most, log(sum))
-    for (let i: usize = 0; i < bytes; i += stride) put(out + i, v128.sub<f32>(get(x + i, lanes), base), lanes)
-  } else {
-    const inverse = v128.div<f32>(f32x4.splat(1), sum)
-    for (let i: usize = 0; i < bytes; i += stride) put(out + i, v128.mul<f32>(get(out + i, lanes), inverse), lanes)
+  for (let row: usize = 0; row < end; row += stride)
+    for (let i = from; i < to; i += step)
+      put(most + i, f32x4.pmax(get(most + i, lanes), get(x + row + i, lanes)), lanes)
+  for (let row: usize = 0; row < end; row += stride)
+    for (let i = from; i < to; i += step) {
+      const e = expFlushed(v128.sub<f32>(get(x + row + i, lanes), get(most + i, lanes)))
+      put(sum + i, v128.add<f32>(get(sum + i, lanes), e), lanes)
+      if (!logarithm) put(out + row + i, e, lanes)
+    }
+  for (let i = from; i < to; i += step) {
+    const total = get(sum + i, lanes)
+    put(
+      sum + i,
+      logarithm ? v128.add<f32>(get(most + i, lanes), log(total)) : v128.div<f32>(f32x4.splat(1), total),
+      lanes,
+    )
   }
+  for (let row: usize = 0; row < end; row += stride)
+    for (let i = from; i < to; i += step) {
+      const s = get(sum + i, lanes)
+      const at = out + row + i
+      put(at, logarithm ? v128.sub<f32>(get(x + row + i, lanes), s) : v128.mul<f32>(get(at, lanes), s), lanes)
+    }
 }
 
 // @ts-ignore: decorator
 @inline
-function backwardColumn(logarithm: bool, g: usize, y: usize, dx: usize, n: i32, stride: usize, lanes: i32): void {
-  const bytes = <usize>n * stride
-  let sum = f32x4.splat(0)
-  for (let i: usize = 0; i < bytes; i += stride)
-    sum = logarithm ? v128.add<f32>(sum, get(g + i, lanes)) : fma(get(g + i, lanes), get(y + i, lanes), sum)
-  for (let i: usize = 0; i < bytes; i += stride)
-    put(dx + i, term(logarithm, get(g + i, lanes), get(y + i, lanes), sum), lanes)
+function backwardColumns(
+  logarithm: bool,
+  g: usize,
+  y: usize,
+  dx: usize,
+  n: i32,
+  stride: usize,
+  from: usize,
+  to: usize,
+  lanes: i32,
+  sum: usize,
+): void {
+  const step: usize = lanes << 2
+  const end = <usize>n * stride
+  for (let i = from; i < to; i += step) put(sum + i, f32x4.splat(0), lanes)
+  for (let row: usize = 0; row < end; row += stride)
+    for (let i = from; i < to; i += step) {
+      const s = get(sum + i, lanes)
+      const a = get(g + row + i, lanes)
+      put(sum + i, logarithm ? v128.add<f32>(s, a) : fma(a, get(y + row + i, lanes), s), lanes)
+    }
+  for (let row: usize = 0; row < end; row += stride)
+    for (let i = from; i < to; i += step)
+      put(dx + row + i, term(logarithm, get(g + row + i, lanes), get(y + row + i, lanes), get(sum + i, lanes)), lanes)
 }
 
-/** Every column of blocks [begin, end). Forward takes (x, out), backward (g, y, dx). */
+/** Blocks [begin, end) of columns. Forward takes (x, out), backward (g, y, dx). */
 // @ts-ignore: decorator
 @inline
 function columns(
@@ -161,6 +204,7 @@ function columns(
   c: usize,
   n: i32,
   inner: i32,
+  scratch: usize,
   begin: i32,
   end: i32,
 ): void {
@@ -168,23 +212,20 @@ function columns(
   const stride = (<usize>inner) << 2
   for (let unit = begin; unit < end; unit++) {
     const first = (unit % blocks) * COLUMNS
-    const stop = min(first + COLUMNS, inner)
-    const origin = <usize>(unit / blocks) * <usize>n * stride
-    let i = first
-    for (; i + 4 <= stop; i += 4) {
-      const at = origin + ((<usize>i) << 2)
-      if (backward) backwardColumn(logarithm, a + at, b + at, c + at, n, stride, 4)
-      else column(logarithm, a + at, b + at, n, stride, 4)
-    }
-    for (; i < stop; i++) {
-      const at = origin + ((<usize>i) << 2)
-      if (backward) backwardColumn(logarithm, a + at, b + at, c + at, n, stride, 1)
-      else column(logarithm, a + at, b + at, n, stride, 1)
+    const at = <usize>(unit / blocks) * <usize>n * stride + ((<usize>first) << 2)
+    const width = (<usize>min(COLUMNS, inner - first)) << 2
+    const vectors = width & ~15
+    if (backward) {
+      backwardColumns(logarithm, a + at, b + at, c + at, n, stride, 0, vectors, 4, scratch)
+      backwardColumns(logarithm, a + at, b + at, c + at, n, stride, vectors, width, 1, scratch)
+    } else {
+      forwardColumns(logarithm, a + at, b + at, n, stride, 0, vectors, 4, scratch)
+      forwardColumns(logarithm, a + at, b + at, n, stride, vectors, width, 1, scratch)
     }
   }
 }
 
-/** Over the middle axis of [outer, n, inner]. Parallel axis: outer × ceil(inner / 16). */
+/** Over the middle axis of [outer, n, inner]. Parallel axis: outer × ceil(inner / 64). */
 export function softmax_columns_f32(
   x: usize,
   out: usize,
@@ -194,7 +235,7 @@ export function softmax_columns_f32(
   begin: i32,
   end: i32,
 ): void {
-  columns(false, false, x, out, 0, n, inner, begin, end)
+  columns(false, false, x, out, 0, n, inner, scratch, begin, end)
 }
 
 /** As softmax_columns_f32. */
@@ -207,7 +248,7 @@ export function log_softmax_columns_f32(
   begin: i32,
   end: i32,
 ): void {
-  columns(false, true, x, out, 0, n, inner, begin, end)
+  columns(false, true, x, out, 0, n, inner, scratch, begin, end)
 }
 
 /** As softmax_columns_f32, from gradient and result. */
@@ -221,7 +262,7 @@ export function softmax_columns_backward_f32(
   begin: i32,
   end: i32,
 ): void {
-  columns(true, false, g, y, dx, n, inner, begin, end)
+  columns(true, false, g, y, dx, n, inner, scratch, begin, end)
 }
 
 /** As softmax_columns_f32, from gradient and result. */
@@ -235,5 +276,5 @@ export function log_softmax_columns_backward_f32(
   begin: i32,
   end: i32,
 ): void {
-  columns(true, true, g, y, dx, n, inner, begin, end)
+  columns(true, true, g, y, dx, n, inner, scratch, begin, end)
 }

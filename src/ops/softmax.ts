@@ -14,7 +14,7 @@ type Name = 'softmax' | 'log_softmax'
 /** Elements of a chunk. */
 const GRAIN = 1 << 15
 /** Columns that a kernel takes at a time. */
-const COLUMNS = 16
+const COLUMNS = 64
 
 /** Runs the kernel for rows when `dim` is the last that matters, else the one for columns. */
 function run(kernel: Name | `${Name}_backward`, x: Tensor, dim: number, pointers: number[]): void {
