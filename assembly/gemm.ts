@@ -6,7 +6,8 @@
 // first cache while the tile's panels of A pass by from the second.
 import { fma, widenBF16, widenF16 } from './simd'
 
-const ROWS = 4 // of a panel of A: what fits the 16 registers of V8 11 (eight accumulators, two of B, one of A)
+// Rows of a panel of A, of which src/ops/gemm.ts chooses by the engine: the loop is not unrolled, since V8 then moves accumulators
+// about (of a limit of 59 GFLOP/s: 4x8 53, unrolled by four 28). V8 11 keeps 4x8 in registers and spills 6x8; V8 13 reaches 58 with 6x8.
 const COLS = 8 // of a panel of B
 const DEPTH = 320 // of a block: 10 KiB of B and 5 KiB of each panel of A
 
@@ -61,6 +62,10 @@ function pack(dtype: i32, width: i32, x: usize, out: usize, rows: i32, depth: i3
       for (let k = 0; k < depth; k++) {
         v128.store(to, load4(dtype, from))
         if (width == 8) v128.store(to, load4(dtype, from + 4 * size), 16)
+        if (width == 6) {
+          store<f32>(to, element(dtype, from + 4 * size), 16)
+          store<f32>(to, element(dtype, from + 5 * size), 20)
+        }
         from += stepK
         to += <usize>width * 4
       }
@@ -68,7 +73,7 @@ function pack(dtype: i32, width: i32, x: usize, out: usize, rows: i32, depth: i3
       // Depth lies side by side: transposed four by four.
       let k = 0
       for (; k + 4 <= depth; k += 4) {
-        for (let g = 0; g < width; g += 4) {
+        for (let g = 0; g + 4 <= width; g += 4) {
           const row = from + <usize>g * stepI
           const r0 = load4(dtype, row)
           const r1 = load4(dtype, row + stepI)
@@ -85,6 +90,12 @@ function pack(dtype: i32, width: i32, x: usize, out: usize, rows: i32, depth: i3
           v128.store(line + 2 * step, v128.shuffle<f32>(c, d, 0, 1, 4, 5))
           v128.store(line + 3 * step, v128.shuffle<f32>(c, d, 2, 3, 6, 7))
         }
+        if (width == 6)
+          for (let i = 0; i < 4; i++) {
+            const line = to + <usize>i * 24
+            store<f32>(line, element(dtype, from + 4 * stepI + <usize>i * size), 16)
+            store<f32>(line, element(dtype, from + 5 * stepI + <usize>i * size), 20)
+          }
         from += 4 * size
         to += <usize>width * 16
       }
@@ -104,8 +115,11 @@ function pack(dtype: i32, width: i32, x: usize, out: usize, rows: i32, depth: i3
   }
 }
 
-export function pack_rows_f32(x: usize, out: usize, rows: i32, depth: i32, sb: i32, si: i32, sk: i32, scratch: usize, begin: i32, end: i32): void {
-  pack(F32, ROWS, x, out, rows, depth, sb, si, sk, begin, end)
+export function pack_rows4_f32(x: usize, out: usize, rows: i32, depth: i32, sb: i32, si: i32, sk: i32, scratch: usize, begin: i32, end: i32): void {
+  pack(F32, 4, x, out, rows, depth, sb, si, sk, begin, end)
+}
+export function pack_rows6_f32(x: usize, out: usize, rows: i32, depth: i32, sb: i32, si: i32, sk: i32, scratch: usize, begin: i32, end: i32): void {
+  pack(F32, 6, x, out, rows, depth, sb, si, sk, begin, end)
 }
 export function pack_columns_f32(x: usize, out: usize, rows: i32, depth: i32, sb: i32, si: i32, sk: i32, scratch: usize, begin: i32, end: i32): void {
   pack(F32, COLS, x, out, rows, depth, sb, si, sk, begin, end)
@@ -117,12 +131,10 @@ export function pack_columns_bf16(x: usize, out: usize, rows: i32, depth: i32, s
   pack(BF16, COLS, x, out, rows, depth, sb, si, sk, begin, end)
 }
 
-/**
- * A panel of A by a panel of B over `depth`: 4x8 of C, added to what is there when `adds`. `step` is the distance of C's rows in bytes.
- */
+/** A panel of 4 rows of A by a panel of B over `depth`: 4x8 of C, added to what is there when `adds`. */
 // @ts-ignore: decorator
 @inline
-function micro(a: usize, b: usize, c: usize, depth: i32, step: usize, adds: bool): void {
+function micro4(a: usize, b: usize, c: usize, depth: i32, step: usize, adds: bool): void {
   let c00 = f32x4.splat(0)
   let c01 = f32x4.splat(0)
   let c10 = f32x4.splat(0)
@@ -131,68 +143,7 @@ function micro(a: usize, b: usize, c: usize, depth: i32, step: usize, adds: bool
   let c21 = f32x4.splat(0)
   let c30 = f32x4.splat(0)
   let c31 = f32x4.splat(0)
-  let k = depth
-  for (; k >= 4; k -= 4) {
-    let b0 = v128.load(b)
-    let b1 = v128.load(b, 16)
-    let x = v128.load32_splat(a)
-    c00 = fma(x, b0, c00)
-    c01 = fma(x, b1, c01)
-    x = v128.load32_splat(a, 4)
-    c10 = fma(x, b0, c10)
-    c11 = fma(x, b1, c11)
-    x = v128.load32_splat(a, 8)
-    c20 = fma(x, b0, c20)
-    c21 = fma(x, b1, c21)
-    x = v128.load32_splat(a, 12)
-    c30 = fma(x, b0, c30)
-    c31 = fma(x, b1, c31)
-    b0 = v128.load(b, 32)
-    b1 = v128.load(b, 48)
-    x = v128.load32_splat(a, 16)
-    c00 = fma(x, b0, c00)
-    c01 = fma(x, b1, c01)
-    x = v128.load32_splat(a, 20)
-    c10 = fma(x, b0, c10)
-    c11 = fma(x, b1, c11)
-    x = v128.load32_splat(a, 24)
-    c20 = fma(x, b0, c20)
-    c21 = fma(x, b1, c21)
-    x = v128.load32_splat(a, 28)
-    c30 = fma(x, b0, c30)
-    c31 = fma(x, b1, c31)
-    b0 = v128.load(b, 64)
-    b1 = v128.load(b, 80)
-    x = v128.load32_splat(a, 32)
-    c00 = fma(x, b0, c00)
-    c01 = fma(x, b1, c01)
-    x = v128.load32_splat(a, 36)
-    c10 = fma(x, b0, c10)
-    c11 = fma(x, b1, c11)
-    x = v128.load32_splat(a, 40)
-    c20 = fma(x, b0, c20)
-    c21 = fma(x, b1, c21)
-    x = v128.load32_splat(a, 44)
-    c30 = fma(x, b0, c30)
-    c31 = fma(x, b1, c31)
-    b0 = v128.load(b, 96)
-    b1 = v128.load(b, 112)
-    x = v128.load32_splat(a, 48)
-    c00 = fma(x, b0, c00)
-    c01 = fma(x, b1, c01)
-    x = v128.load32_splat(a, 52)
-    c10 = fma(x, b0, c10)
-    c11 = fma(x, b1, c11)
-    x = v128.load32_splat(a, 56)
-    c20 = fma(x, b0, c20)
-    c21 = fma(x, b1, c21)
-    x = v128.load32_splat(a, 60)
-    c30 = fma(x, b0, c30)
-    c31 = fma(x, b1, c31)
-    a += 64
-    b += 128
-  }
-  for (; k > 0; k--) {
+  for (let k = depth; k > 0; k--) {
     const b0 = v128.load(b)
     const b1 = v128.load(b, 16)
     let x = v128.load32_splat(a)
@@ -219,6 +170,59 @@ function micro(a: usize, b: usize, c: usize, depth: i32, step: usize, adds: bool
   storePair(c, c30, c31, adds)
 }
 
+/** A panel of 6 rows of A by a panel of B over `depth`: 6x8 of C, added to what is there when `adds`. */
+// @ts-ignore: decorator
+@inline
+function micro6(a: usize, b: usize, c: usize, depth: i32, step: usize, adds: bool): void {
+  let c00 = f32x4.splat(0)
+  let c01 = f32x4.splat(0)
+  let c10 = f32x4.splat(0)
+  let c11 = f32x4.splat(0)
+  let c20 = f32x4.splat(0)
+  let c21 = f32x4.splat(0)
+  let c30 = f32x4.splat(0)
+  let c31 = f32x4.splat(0)
+  let c40 = f32x4.splat(0)
+  let c41 = f32x4.splat(0)
+  let c50 = f32x4.splat(0)
+  let c51 = f32x4.splat(0)
+  for (let k = depth; k > 0; k--) {
+    const b0 = v128.load(b)
+    const b1 = v128.load(b, 16)
+    let x = v128.load32_splat(a)
+    c00 = fma(x, b0, c00)
+    c01 = fma(x, b1, c01)
+    x = v128.load32_splat(a, 4)
+    c10 = fma(x, b0, c10)
+    c11 = fma(x, b1, c11)
+    x = v128.load32_splat(a, 8)
+    c20 = fma(x, b0, c20)
+    c21 = fma(x, b1, c21)
+    x = v128.load32_splat(a, 12)
+    c30 = fma(x, b0, c30)
+    c31 = fma(x, b1, c31)
+    x = v128.load32_splat(a, 16)
+    c40 = fma(x, b0, c40)
+    c41 = fma(x, b1, c41)
+    x = v128.load32_splat(a, 20)
+    c50 = fma(x, b0, c50)
+    c51 = fma(x, b1, c51)
+    a += 24
+    b += 32
+  }
+  storePair(c, c00, c01, adds)
+  c += step
+  storePair(c, c10, c11, adds)
+  c += step
+  storePair(c, c20, c21, adds)
+  c += step
+  storePair(c, c30, c31, adds)
+  c += step
+  storePair(c, c40, c41, adds)
+  c += step
+  storePair(c, c50, c51, adds)
+}
+
 // @ts-ignore: decorator
 @inline
 function storePair(c: usize, x: v128, y: v128, adds: bool): void {
@@ -231,9 +235,12 @@ function storePair(c: usize, x: v128, y: v128, adds: bool): void {
   }
 }
 
-/** The same where the panel reaches over the edge of C: through a buffer of 4x8. */
-function microEdge(a: usize, b: usize, c: usize, depth: i32, step: usize, adds: bool, rows: i32, cols: i32, buffer: usize): void {
-  micro(a, b, buffer, depth, 32, false)
+/** The same where the panel reaches over the edge of C: through a buffer of its size. */
+// @ts-ignore: decorator
+@inline
+function microEdge(ROWS: i32, a: usize, b: usize, c: usize, depth: i32, step: usize, adds: bool, rows: i32, cols: i32, buffer: usize): void {
+  if (ROWS == 6) micro6(a, b, buffer, depth, 32, false)
+  else micro4(a, b, buffer, depth, 32, false)
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < cols; j++) {
       const to = c + <usize>i * step + <usize>j * 4
@@ -247,7 +254,10 @@ function microEdge(a: usize, b: usize, c: usize, depth: i32, step: usize, adds: 
  * A tile is `tileRows` panels of A by `tileCols` panels of B. Parallel over batch × tiles. aBatch is 0 where all batches share A, bBatch where they share B
  * (in elements).
  */
-export function gemm_f32(
+// @ts-ignore: decorator
+@inline
+function tiles(
+  ROWS: i32,
   a: usize,
   b: usize,
   c: usize,
@@ -270,7 +280,7 @@ export function gemm_f32(
   const bPanels = (n + COLS - 1) / COLS
   const down = (aPanels + tileRows - 1) / tileRows
   const across = (bPanels + tileCols - 1) / tileCols
-  const aBytes = <usize>k * ROWS * 4
+  const aBytes = <usize>k * <usize>ROWS * 4
   const bBytes = <usize>k * COLS * 4
   const step = <usize>ldc * 4
   for (let at = begin; at < end; at++) {
@@ -292,12 +302,17 @@ export function gemm_f32(
         const bk = bp + <usize>j * bBytes + <usize>k0 * COLS * 4
         for (let i = i0; i < i1; i++) {
           const rows = m - i * ROWS
-          const ak = ap + <usize>i * aBytes + <usize>k0 * ROWS * 4
+          const ak = ap + <usize>i * aBytes + <usize>k0 * <usize>ROWS * 4
           const ck = cp + <usize>(i * ROWS) * step + <usize>j * COLS * 4
           if (rows >= ROWS && cols >= COLS) {
-            if (adds) micro(ak, bk, ck, depth, step, true)
-            else micro(ak, bk, ck, depth, step, false)
-          } else microEdge(ak, bk, ck, depth, step, adds, min(rows, ROWS), min(cols, COLS), scratch)
+            if (ROWS == 6) {
+              if (adds) micro6(ak, bk, ck, depth, step, true)
+              else micro6(ak, bk, ck, depth, step, false)
+            } else {
+              if (adds) micro4(ak, bk, ck, depth, step, true)
+              else micro4(ak, bk, ck, depth, step, false)
+            }
+          } else microEdge(ROWS, ak, bk, ck, depth, step, adds, min(rows, ROWS), min(cols, COLS), scratch)
         }
       }
     }
@@ -317,4 +332,12 @@ export function gemm_f32(
       for (; j < right; j++) store<f32>(row + <usize>j * 4, load<f32>(row + <usize>j * 4) + load<f32>(bias + <usize>j * 4))
     }
   }
+}
+
+export function gemm4_f32(a: usize, b: usize, c: usize, m: i32, n: i32, k: i32, ldc: i32, aBatch: i32, bBatch: i32, cBatch: i32, tileRows: i32, tileCols: i32, accumulate: i32, bias: usize, scratch: usize, begin: i32, end: i32): void {
+  tiles(4, a, b, c, m, n, k, ldc, aBatch, bBatch, cBatch, tileRows, tileCols, accumulate, bias, scratch, begin, end)
+}
+
+export function gemm6_f32(a: usize, b: usize, c: usize, m: i32, n: i32, k: i32, ldc: i32, aBatch: i32, bBatch: i32, cBatch: i32, tileRows: i32, tileCols: i32, accumulate: i32, bias: usize, scratch: usize, begin: i32, end: i32): void {
+  tiles(6, a, b, c, m, n, k, ldc, aBatch, bBatch, cBatch, tileRows, tileCols, accumulate, bias, scratch, begin, end)
 }

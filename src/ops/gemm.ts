@@ -31,8 +31,16 @@ const SUFFIX: Readonly<Partial<Record<DType, 'f32' | 'f16' | 'bf16'>>> = {
   float16: 'f16',
   bfloat16: 'bf16',
 }
-const ROWS = 4
 const COLS = 8
+/** Rows of a panel of A: the micro-kernel that this engine keeps in registers (see assembly/gemm.ts). V8 12 came with Node 22. */
+const ROWS: 4 | 6 = v8Version() >= 12 ? 6 : 4
+
+function v8Version(): number {
+  const node = typeof process === 'undefined' ? undefined : process.versions?.v8
+  const chrome = globalThis.navigator?.userAgent?.match(/Chrome\/(\d+)/)?.[1]
+  return Number.parseInt(node ?? '', 10) || Number(chrome ?? 0) / 10
+}
+
 /** Multiply-adds that a chunk should have: some hundred microseconds. */
 const CHUNK = 4e6
 /** Rows up to which dot products beat packing B. */
@@ -123,7 +131,7 @@ function packed(problem: GemmProblem): void {
         bPanels * bCount,
         grain(COLS),
       )
-      launch('pack_rows_f32', [a.ptr, pa, m, k, a.batch, a.rows, a.cols], aPanels * aCount, grain(ROWS))
+      launch(`pack_rows${ROWS}_f32`, [a.ptr, pa, m, k, a.batch, a.rows, a.cols], aPanels * aCount, grain(ROWS))
       // Tiles of about CHUNK multiply-adds, as square as the panels allow, and enough of them for the threads to share evenly.
       const area = Math.max(1, Math.floor(Math.min(CHUNK, (m * n * k * batch) / 16) / (ROWS * COLS * Math.max(1, k))))
       const tileRows = Math.min(aPanels, Math.max(1, Math.min(32, Math.ceil(Math.sqrt(area * (COLS / ROWS))))))
@@ -131,7 +139,7 @@ function packed(problem: GemmProblem): void {
       const tiles = batch * Math.ceil(aPanels / tileRows) * Math.ceil(bPanels / tileCols)
       const work = tileRows * ROWS * tileCols * COLS * Math.max(1, k)
       launch(
-        'gemm_f32',
+        `gemm${ROWS}_f32`,
         [
           pa,
           pb,
