@@ -53,6 +53,7 @@ const enum Fn {
   hardswish,
   hardsigmoid,
   clamp,
+  affine,
   floor,
   ceil,
   round,
@@ -120,6 +121,7 @@ function apply(fn: Fn, x: v128, p: v128, q: v128): v128 {
   if (fn == Fn.hardswish) return f32x4.mul(x, sixth(x))
   if (fn == Fn.hardsigmoid) return sixth(x)
   if (fn == Fn.clamp) return clamp4(x, p, q)
+  if (fn == Fn.affine) return fma(x, p, q)
   if (fn == Fn.floor) return f32x4.floor(x)
   if (fn == Fn.ceil) return f32x4.ceil(x)
   if (fn == Fn.round) return f32x4.nearest(x)
@@ -301,4 +303,9 @@ export function softplus_f32(x: usize, out: usize, beta: f32, threshold: f32, sc
 /** x kept between low and high; NaN stays. */
 export function clamp_f32(x: usize, out: usize, low: f32, high: f32, scratch: usize, begin: i32, end: i32): void {
   map(Fn.clamp, x, out, low, high, scratch, begin, end)
+}
+
+/** scale × x + shift. */
+export function affine_f32(x: usize, out: usize, scale: f32, shift: f32, scratch: usize, begin: i32, end: i32): void {
+  map(Fn.affine, x, out, scale, shift, scratch, begin, end)
 }

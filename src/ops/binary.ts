@@ -5,6 +5,7 @@ import { Tensor } from '../tensor/tensor.ts'
 import { DTypeError, RushlightError, unsupported } from '../util/errors.ts'
 import type { KernelName } from '../wasm/index.ts'
 import {
+  affine,
   asByte,
   cast,
   choose,
@@ -27,9 +28,11 @@ type Operand = Tensor | Scalar
 const SUFFIX = { float32: 'f32', int32: 'i32', int64: 'i64' } as const
 
 /** A function that has kernels for float32 and for integers, in the dtype of `resultType`. */
-function arithmetic(fn: string, a: Operand, b: Operand, dtype: DType, out?: Tensor): Tensor {
+function arithmetic(fn: string, a: Operand, b: Operand, dtype: DType): Tensor {
   const type = computeType(dtype)
-  return cast(zip(`${fn}_${SUFFIX[type]}` as KernelName, operand(a, type), operand(b, type), type, [], out), dtype)
+  const line = type === 'float32' && a instanceof Tensor && typeof b === 'number' ? affine(fn, b) : null
+  if (line) return cast(mapF32('affine_f32', a as Tensor, line), dtype)
+  return cast(zip(`${fn}_${SUFFIX[type]}` as KernelName, operand(a, type), operand(b, type), type), dtype)
 }
 
 /** On bool: sums are ors and products ands. */
@@ -212,15 +215,15 @@ function additive(name: 'add' | 'sub', direction: 1 | -1) {
   })
 }
 
-function addScaled(name: 'add' | 'sub', a: Operand, b: Operand, alpha: number, dtype: DType, out?: Tensor): Tensor {
-  if (alpha === 1) return arithmetic(name, a, b, dtype, out)
+function addScaled(name: 'add' | 'sub', a: Operand, b: Operand, alpha: number, dtype: DType): Tensor {
+  if (alpha === 1) return arithmetic(name, a, b, dtype)
   if (isFloating(dtype)) {
     const scale = name === 'add' ? alpha : -alpha
-    return cast(zip('add_scaled_f32', operand(a, 'float32'), operand(b, 'float32'), 'float32', [scale], out), dtype)
+    return cast(zip('add_scaled_f32', operand(a, 'float32'), operand(b, 'float32'), 'float32', [scale]), dtype)
   }
   if (!Number.isInteger(alpha))
     throw new RushlightError(`${name}: alpha ${alpha} for integers. Hint: a whole number, or to('float32')`)
-  return arithmetic(name, a, arithmetic('mul', b, alpha, dtype), dtype, out)
+  return arithmetic(name, a, arithmetic('mul', b, alpha, dtype), dtype)
 }
 
 /** input + alpha × other. */

@@ -16,7 +16,7 @@ const GRAIN_HEAVY = 1 << 13
 
 /** Functions that cost no more than reading their operands. */
 const CHEAP =
-  /^(neg|abs|sign|square|relu|leaky_relu|clamp|floor|ceil|round|trunc|add|sub|mul|div|add_scaled|maximum|minimum|cast|eq|ne|lt|le|where)(_backward)?_/
+  /^(neg|abs|sign|square|relu|leaky_relu|clamp|affine|floor|ceil|round|trunc|add|sub|mul|div|add_scaled|maximum|minimum|cast|eq|ne|lt|le|where)(_backward)?_/
 
 function grainOf(kernel: string): number {
   return CHEAP.test(kernel) ? GRAIN : GRAIN_HEAVY
@@ -124,6 +124,12 @@ export function mapF32(
     grainOf(kernel),
   )
   return out
+}
+
+/** Scale and shift that add, sub and mul of a tensor and a number are: one pass over the tensor alone. Null for other functions. */
+export function affine(fn: string, scalar: number): [scale: number, shift: number] | null {
+  if (fn === 'mul') return [scalar, -0] // adding -0 leaves the sign of zeros
+  return fn === 'add' ? [1, scalar] : fn === 'sub' ? [1, -scalar] : null
 }
 
 /** Elements from which copying a transposed operand first, by tiles, pays. */

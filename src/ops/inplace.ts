@@ -6,7 +6,7 @@ import { Tensor } from '../tensor/tensor.ts'
 import { DTypeError, RushlightError, ShapeError } from '../util/errors.ts'
 import type { KernelName } from '../wasm/index.ts'
 import { copyInto, packed } from './copying.ts'
-import { cast, choose, mapF32, operand, resultType, type Scalar, zip } from './elementwise.ts'
+import { affine, cast, choose, mapF32, operand, resultType, type Scalar, zip } from './elementwise.ts'
 import { compose } from './op.ts'
 import type { Nd, Sampler } from './reference.ts'
 
@@ -66,7 +66,15 @@ function update(
   checkKind(op, self, op === 'div_' ? 'float32' : resultType(self, other))
   const value = apart(self, other)
   if (direct(self, value instanceof Tensor ? value.shape : [])) {
-    zip(kernel, self, operand(value, 'float32'), 'float32', params, self)
+    const [alpha] = params // of add_scaled
+    const line =
+      typeof value !== 'number'
+        ? null
+        : alpha === undefined
+          ? affine(op.slice(0, -1), value)
+          : affine('add', alpha * value)
+    if (line) mapF32('affine_f32', self, line, self)
+    else zip(kernel, self, operand(value, 'float32'), 'float32', params, self)
     self.storage.version++
   } else write(op, self, fallback(self, value))
 }
@@ -129,6 +137,7 @@ export const sub_ = inPlace({
   samples: (s) => [
     [s.randn(3, 5), s.randn(5)],
     [s.randn(3, 5), s.randn(5), 0.5],
+    [s.randn(5), 3, 0.5],
     [s.randint(-9, 9, [7]), 2],
   ],
 })
