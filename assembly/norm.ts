@@ -61,7 +61,27 @@ function factor(center: bool, weight: usize, i: usize, offset: v128, lanes: i32)
   return center ? get(weight + i, lanes) : v128.add<f32>(get(weight + i, lanes), offset)
 }
 
-/** x̂ × factor + bias of a row. Whether there are weight and bias is known at compile time: this is bound by instructions. */
+/** (x - shift) × scale × (w + offset) + b, of which the norm has what its name says. */
+// @ts-ignore: decorator
+@inline
+function finish(
+  center: bool,
+  weighted: bool,
+  biased: bool,
+  x: v128,
+  w: v128,
+  b: v128,
+  shift: v128,
+  scale: v128,
+  offset: v128,
+): v128 {
+  const h = v128.mul<f32>(center ? v128.sub<f32>(x, shift) : x, scale)
+  if (!weighted) return biased ? v128.add<f32>(h, b) : h
+  const factor = center ? w : v128.add<f32>(w, offset)
+  return biased ? fma(h, factor, b) : v128.mul<f32>(h, factor)
+}
+
+/** A row of results. Whether there are weight and bias is known at compile time: this is bound by instructions. */
 // @ts-ignore: decorator
 @inline
 function finishRow(
@@ -77,38 +97,27 @@ function finishRow(
   scale: v128,
   offset: v128,
 ): void {
-  let i: usize = 0
-  for (; i + 32 <= row; i += 32) {
-    v128.store(out + i, finish(center, weighted, biased, x + i, weight + i, bias + i, 4, shift, scale, offset))
-    const j = i + 16
-    v128.store(out + j, finish(center, weighted, biased, x + j, weight + j, bias + j, 4, shift, scale, offset))
+  const none = f32x4.splat(0)
+  const end = x + row
+  for (; x + 32 <= end; x += 32) {
+    const w0 = weighted ? v128.load(weight) : none
+    const w1 = weighted ? v128.load(weight, 16) : none
+    const b0 = biased ? v128.load(bias) : none
+    const b1 = biased ? v128.load(bias, 16) : none
+    v128.store(out, finish(center, weighted, biased, v128.load(x), w0, b0, shift, scale, offset))
+    v128.store(out, finish(center, weighted, biased, v128.load(x, 16), w1, b1, shift, scale, offset), 16)
+    if (weighted) weight += 32
+    if (biased) bias += 32
+    out += 32
   }
-  for (; i < row; i += 4)
-    v128.store_lane<f32>(
-      out + i,
-      finish(center, weighted, biased, x + i, weight + i, bias + i, 1, shift, scale, offset),
-      0,
-    )
-}
-
-// @ts-ignore: decorator
-@inline
-function finish(
-  center: bool,
-  weighted: bool,
-  biased: bool,
-  x: usize,
-  weight: usize,
-  bias: usize,
-  lanes: i32,
-  shift: v128,
-  scale: v128,
-  offset: v128,
-): v128 {
-  const h = v128.mul<f32>(center ? v128.sub<f32>(get(x, lanes), shift) : get(x, lanes), scale)
-  if (!weighted) return biased ? v128.add<f32>(h, get(bias, lanes)) : h
-  const w = center ? get(weight, lanes) : v128.add<f32>(get(weight, lanes), offset)
-  return biased ? fma(h, w, get(bias, lanes)) : v128.mul<f32>(h, w)
+  for (; x < end; x += 4) {
+    const w = weighted ? v128.load32_zero(weight) : none
+    const b = biased ? v128.load32_zero(bias) : none
+    v128.store_lane<f32>(out, finish(center, weighted, biased, v128.load32_zero(x), w, b, shift, scale, offset), 0)
+    if (weighted) weight += 4
+    if (biased) bias += 4
+    out += 4
+  }
 }
 
 // @ts-ignore: decorator
