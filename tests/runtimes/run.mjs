@@ -1,5 +1,5 @@
 // Runs a script in every runtime that is installed.
-//   npm ci --prefix tests/runtimes
+//   npm install --prefix tests/runtimes
 //   node tests/runtimes/run.mjs SCRIPT [argument …]
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,6 +18,6 @@ for (const runtime of found) {
   console.log(`${result.ok ? 'ok  ' : 'FAIL'} ${result.runtime}  ${result.ms} ms${result.why && `  ${result.why}`}`)
   console.log((result.stdout + result.stderr).replace(/^(?=.)/gm, '     ').trimEnd())
 }
-if (missing.length) console.log(`SKIP ${missing.join(', ')}: npm ci --prefix tests/runtimes`)
+if (missing.length) console.log(`SKIP ${missing.join(', ')}: npm install --prefix tests/runtimes`)
 console.log(`${found.length - failed} passed, ${failed} failed`)
 process.exit(failed ? 1 : 0)
