@@ -28,6 +28,7 @@ export {
   max_pool2d,
   max_pool2d_with_indices,
 } from '../ops/pool.ts'
+export { normalize } from '../ops/reduce.ts'
 export { dropout } from '../ops/sampling.ts'
 export { log_softmax, softmax, softmin } from '../ops/softmax.ts'
 export {

@@ -20,6 +20,7 @@ import * as matmulOps from './matmul.ts'
 import * as movementOps from './movement.ts'
 import * as normOps from './norm.ts'
 import type { Methods, OpDescription } from './op.ts'
+import { type PlainMethods, plainMethods } from './plain.ts'
 import * as poolOps from './pool.ts'
 import * as randomOps from './random.ts'
 import * as reduceOps from './reduce.ts'
@@ -28,7 +29,6 @@ import * as samplingOps from './sampling.ts'
 import * as scanOps from './scan.ts'
 import * as softmaxOps from './softmax.ts'
 import * as sortOps from './sort.ts'
-import { allclose, equal } from './truth.ts'
 import * as unaryOps from './unary.ts'
 
 // Ops of lists of tensors are functions only.
@@ -102,14 +102,7 @@ function addMethod(name: string, fn: (...all: never[]) => unknown): void {
 }
 for (const [name, op] of opsOf(methods)) addMethod(name, op as unknown as () => unknown)
 
-// Methods that are no entries of the table: answers in JavaScript, and where(), whose tensor comes second.
-addMethod('allclose', allclose)
-addMethod('equal', equal)
-addMethod('where', (input: Tensor, condition: Tensor, other: Tensor | number) => where(condition, input, other))
-interface Questions {
-  allclose(other: Tensor, rtol?: number, atol?: number, equal_nan?: boolean): boolean
-  equal(other: Tensor): boolean
-}
+for (const [name, fn] of Object.entries(plainMethods)) addMethod(name, fn)
 
 setArithmetic({
   add: (a, b) => binaryOps.add(a, b),
@@ -120,10 +113,8 @@ setArithmetic({
 })
 
 declare module '../tensor/tensor.ts' {
-  interface Tensor extends Omit<Methods<typeof methods>, 'max' | 'min'>, Questions {
+  interface Tensor extends Omit<Methods<typeof methods>, 'max' | 'min'>, PlainMethods {
     max: reduceOps.ManyFold
     min: reduceOps.ManyFold
-    /** Elements of this tensor where the condition holds, else of other. */
-    where(condition: Tensor, other: Tensor | number): Tensor
   }
 }

@@ -450,6 +450,21 @@ export const var_mean = compose({
   samples: spreadSamples,
 })
 
+/** Standard deviation and mean. */
+export const std_mean = compose({
+  name: 'std_mean',
+  params: ['input', 'dim', 'correction', 'keepdim'],
+  forward: (input: Tensor, dim: Dims = null, correction: number = 1, keepdim: boolean = false): [Tensor, Tensor] => [
+    std(input, dim, correction, keepdim),
+    mean(input, dim, keepdim),
+  ],
+  ref: (input: Nd, dim: Dims = null, correction: number = 1, keepdim: boolean = false) => [
+    reduced(input, dim, keepdim, (row) => Math.sqrt(variance(row, correction))),
+    reduced(input, dim, keepdim, (row) => total(row) / row.length),
+  ],
+  samples: spreadSamples,
+})
+
 /** ln of the sum of e^x, without overflow. */
 export const logsumexp = defineOp({
   name: 'logsumexp',
