@@ -26,6 +26,15 @@ await esbuild.build({
   outExtension: { '.js': '.mjs' },
 })
 
+// The command line as a program of its own, for the tests that run it as a process.
+await esbuild.build({
+  ...bundleOptions,
+  splitting: false,
+  platform: 'node',
+  entryPoints: ['src/cli/main.ts'],
+  outfile: join(out, 'rushlight-cli.mjs'),
+})
+
 /** Runs one bundled test file; a crash, or a file that registers no test, counts as one failure. */
 function runFile(file) {
   return new Promise((resolve) => {
