@@ -4,41 +4,13 @@
 // panels of 8 columns ([k][8]), padded with zeros at the edges. Packing takes any strides, so it is where all four transpose
 // cases and the 16-bit dtypes end. A chunk of work is a tile of C; depth goes by in blocks, so that a panel of B stays in the
 // first cache while the tile's panels of A pass by from the second.
-import { fma, widenBF16, widenF16 } from './simd'
+import { BF16, element, F16, F32, load4, sizeOf } from './floats'
+import { fma } from './simd'
 
 // Rows of a panel of A, of which src/ops/gemm.ts chooses by the engine: the loop is not unrolled, since V8 then moves accumulators
 // about (of a limit of 59 GFLOP/s: 4x8 53, unrolled by four 28). V8 11 keeps 4x8 in registers and spills 6x8; V8 13 reaches 58 with 6x8.
 const COLS = 8 // of a panel of B
 const DEPTH = 320 // of a block: 10 KiB of B and 5 KiB of each panel of A
-
-export const F32 = 0
-export const F16 = 1
-export const BF16 = 2
-
-// @ts-ignore: decorator
-@inline
-export function sizeOf(dtype: i32): usize {
-  return dtype == F32 ? 4 : 2
-}
-
-/** One element as float32. */
-// @ts-ignore: decorator
-@inline
-export function element(dtype: i32, ptr: usize): f32 {
-  if (dtype == F32) return load<f32>(ptr)
-  const h = v128.load16_splat(ptr)
-  const wide = dtype == F16 ? widenF16(i32x4.extend_low_i16x8_u(h)) : widenBF16(i32x4.extend_low_i16x8_u(h))
-  return f32x4.extract_lane(wide, 0)
-}
-
-/** Four consecutive elements as float32. */
-// @ts-ignore: decorator
-@inline
-export function load4(dtype: i32, ptr: usize): v128 {
-  if (dtype == F32) return v128.load(ptr)
-  const h = v128.load16x4_u(ptr)
-  return dtype == F16 ? widenF16(h) : widenBF16(h)
-}
 
 /**
  * Packs panels of `width` rows. Row i, depth k of batch b is at x + b·sb + i·si + k·sk. Out: [b][panel][k][width], float32,

@@ -1,6 +1,6 @@
 // Products with few rows, where packing would cost more than it saves: y[m,n] = Σ x[m,k]·w[n,k] as dot products, and y = xᵀ·B by rows.
 import { fma, hsum } from './simd'
-import { BF16, element, F16, F32, load4, sizeOf } from './gemm'
+import { BF16, element, F16, F32, load4, sizeOf } from './floats'
 
 /** One row of x by four rows of w: w is what costs, so it is read once, front to back. */
 // @ts-ignore: decorator
