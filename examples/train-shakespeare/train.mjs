@@ -33,15 +33,17 @@ const { values: args } = parseArgs({
     checkpoint: { type: 'string', default: here('checkpoint') },
     out: { type: 'string', default: here('model') },
     minutes: { type: 'string', default: '3' }, // between checkpoints
-    steps: { type: 'string' }, // stop early, for a try
+    steps: { type: 'string' }, // in place of epochs
+    stop: { type: 'string' }, // end here with a checkpoint, to go on another time
+    tiny: { type: 'boolean', default: false }, // a model and a text that train in seconds, to see that it works
   },
 })
 if (args.threads) await init({ threads: Number(args.threads) })
 
 // ---- the run
 
-const B = 16 // sequences a step
-const T = 256 // tokens a sequence
+const B = args.tiny ? 4 : 16 // sequences a step
+const T = args.tiny ? 32 : 256 // tokens a sequence
 const PEAK = 2e-3 // learning rate
 const WARMUP = 100
 const DECAY = 0.1
@@ -52,7 +54,7 @@ const config = new LlamaConfig({
   vocab_size: 2048,
   hidden_size: 192,
   intermediate_size: 512,
-  num_hidden_layers: 6,
+  num_hidden_layers: args.tiny ? 1 : 6,
   num_attention_heads: 6,
   num_key_value_heads: 2,
   max_position_embeddings: 1024,
@@ -69,7 +71,9 @@ const config = new LlamaConfig({
 // ---- data: every twentieth stretch of 10,000 characters is held out
 
 const tokenizer = await AutoTokenizer.from_pretrained(here('.'))
-const text = gunzipSync(await readFile(here('data/shakespeare.txt.gz'))).toString()
+const text = gunzipSync(await readFile(here('data/shakespeare.txt.gz')))
+  .toString()
+  .slice(0, args.tiny ? 250_000 : undefined)
 const [train, held] = [[], []]
 let heldCharacters = 0
 for (let at = 0, block = 0; at < text.length; at += 10_000, block++) {
@@ -95,6 +99,7 @@ const optimizer = new AdamW(
 )
 const perEpoch = Math.floor(train.length / (B * T))
 const steps = Number(args.steps ?? perEpoch * Number(args.epochs))
+const stop = Math.min(steps, Number(args.stop ?? steps))
 const rate = (step) =>
   step < WARMUP
     ? (PEAK * (step + 1)) / WARMUP
@@ -244,7 +249,7 @@ let lastLine = 0
 let mark = performance.now()
 let average = null
 console.log(`${model.num_parameters()} parameters, ${train.length} tokens, ${perEpoch} steps an epoch, ${steps} steps`)
-while (state.step < steps) {
+while (state.step < stop) {
   for (const group of optimizer.param_groups) group.lr = rate(state.step)
   const loss = tidy(() => {
     const ids = tensor(batch(state.step), { dtype: 'int64' })
@@ -282,7 +287,7 @@ while (state.step < steps) {
     }
     mark = performance.now()
   }
-  if (now - lastCheckpoint > Number(args.minutes) * 60_000 || state.step === steps) {
+  if (now - lastCheckpoint > Number(args.minutes) * 60_000 || state.step === stop) {
     await checkpoint()
     lastCheckpoint = mark = performance.now()
   }
