@@ -19,7 +19,8 @@ function reduced(
   const rank = input.shape.length
   const dims = normalizeDims('', dim, rank)
   const rest = Array.from({ length: rank }, (_, d) => d).filter((d) => !dims.includes(d))
-  const moved = input.permute([...rest, ...dims])
+  const order = [...rest, ...dims]
+  const moved = order.every((d, i) => d === i) ? input : input.permute(order)
   const lead = rest.map((d) => input.shape[d])
   const n = numelOf(dims.map((d) => input.shape[d]))
   const rows = Nd.of(lead, (i) => fn(moved.data.subarray(i * n, (i + 1) * n)), dtype)
