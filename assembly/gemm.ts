@@ -10,7 +10,7 @@ import { fma } from './simd'
 // Rows of a panel of A, of which src/ops/gemm.ts chooses by the engine: the loop is not unrolled, since V8 then moves accumulators
 // about (of a limit of 59 GFLOP/s: 4x8 53, unrolled by four 28). V8 11 keeps 4x8 in registers and spills 6x8; V8 13 reaches 58 with 6x8.
 const COLS = 8 // of a panel of B
-const DEPTH = 320 // of a block: 10 KiB of B and 5 KiB of each panel of A
+const DEPTH = 512 // of a block: 16 KiB of B and 8 KiB (or 12) of each panel of A, which fit a first cache of 32
 
 /**
  * Packs panels of `width` rows. Row i, depth k of batch b is at x + b·sb + i·si + k·sk. Out: [b][panel][k][width], float32,
