@@ -73,6 +73,7 @@ export const inlined = {
           entryPoints: [at('src/wasm/worker.ts')],
           bundle: true,
           minify: true,
+    define: { RUSHLIGHT_VERSION: JSON.stringify(JSON.parse(await readFile(at('package.json'), 'utf8')).version) },
           write: false,
           format: 'iife',
           target: 'es2022',
