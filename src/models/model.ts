@@ -5,6 +5,7 @@ import { Module } from '../nn/module.ts'
 import { Parameter } from '../nn/parameter.ts'
 import { type DType, isFloating } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { RushlightError } from '../util/errors.ts'
 import type { PreTrainedConfig } from './config.ts'
 
 /** A configuration's class. */
@@ -88,7 +89,7 @@ export abstract class PreTrainedModel<
   get_input_embeddings(): Module {
     for (const [path, module] of this.named_modules())
       if (/(^|\.)(embed_tokens|word_embeddings|wte|embed_in)$/.test(path)) return module
-    throw new Error(`${this.constructor.name} has no token embeddings`)
+    throw new RushlightError(`${this.constructor.name} has no token embeddings`)
   }
 
   /** Initial values of a new model, as transformers gives them; called by the constructors of concrete classes. Nothing is allocated. */
