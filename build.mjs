@@ -73,7 +73,6 @@ export const inlined = {
           entryPoints: [at('src/wasm/worker.ts')],
           bundle: true,
           minify: true,
-    define: { RUSHLIGHT_VERSION: JSON.stringify(JSON.parse(await readFile(at('package.json'), 'utf8')).version) },
           write: false,
           format: 'iife',
           target: 'es2022',
@@ -123,8 +122,10 @@ async function buildBundle() {
     entryPoints: { index: 'src/index.ts', cli: 'src/cli/main.ts' },
     outdir: 'dist',
     chunkNames: 'chunks/[name]-[hash]',
-    minify: true,
-    keepNames: false,
+    // Names stay: modules and errors print them, and stack traces can be read.
+    minifySyntax: true,
+    minifyWhitespace: true,
+    define: { RUSHLIGHT_VERSION: JSON.stringify(JSON.parse(await readFile(at('package.json'), 'utf8')).version) },
     metafile: true,
   })
   await writeLicences(metafile)
