@@ -39,6 +39,11 @@ export class Allocator {
     return this.top - this.base
   }
 
+  /** Whether no block is live. */
+  get empty(): boolean {
+    return this.live.size === 0
+  }
+
   private top: number
   private readonly live = new Map<number, Block>()
   private readonly largeSize = new Map<number, number>() // bytes really taken, by pointer

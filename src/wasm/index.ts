@@ -1,9 +1,17 @@
 // The runtime under everything: one memory, one set of kernels, one pool, made at first use.
-import { RushlightError } from '../util/errors.ts'
+import { checkOptions, RushlightError } from '../util/errors.ts'
 import { Allocator, OutOfMemoryError } from './allocator.ts'
 import { environment } from '../util/platform.ts'
 import { defaultThreads, hasRelaxedSimd, hasSharedMemory, hasSimd } from './features.ts'
-import { binary, type Build, createMemory, type Kernel, kernelNames, withMemoryForm } from './instantiate.ts'
+import {
+  binary,
+  type Build,
+  createMemory,
+  type Kernel,
+  instantiate,
+  kernelNames,
+  withMemoryForm,
+} from './instantiate.ts'
 import type { KernelArgs } from './kernels.generated.ts'
 import { Pool } from './pool.ts'
 
@@ -75,7 +83,7 @@ function create(): Runtime {
     }
     module = new WebAssembly.Module(bytes)
   }
-  const instance = new WebAssembly.Instance(module, { env: { memory } })
+  const instance = instantiate(module, memory)
   const names = kernelNames(module)
   const kernels = names.map((name) => instance.exports[name] as Kernel)
   ;(instance.exports.write_constants as Kernel)(0, 0, 1) // below the heap; kernels read them there
@@ -108,19 +116,24 @@ function current(): Runtime {
  * @throws RushlightError for an option that is out of range, unknown or not to be had here
  */
 export async function init(given: InitOptions = {}): Promise<void> {
-  for (const key of Object.keys(given))
-    if (!['threads', 'module', 'wasm', 'worker'].includes(key))
-      throw new RushlightError(`init: unknown option ${key}. Supported: threads, module, wasm, worker`)
+  checkOptions('init', given, ['threads', 'module', 'wasm', 'worker'])
   if (runtime && Object.keys(given).length > 0) {
-    if (runtime.allocator.used > 0)
+    if (!runtime.allocator.empty)
       throw new RushlightError(
         'init: tensors are alive already. Hint: call init before the first tensor, or dispose of them',
       )
     runtime.pool.stop()
     runtime = undefined
   }
-  options = { ...options, ...given }
-  await current().pool.ready()
+  const before = options
+  const { module, ...rest } = options
+  options = { ...(given.wasm ? rest : options), ...given } // a binary takes the place of a module
+  try {
+    await current().pool.ready()
+  } catch (error) {
+    options = before
+    throw error
+  }
 }
 
 /** Resolves when the workers have started: every asynchronous entry point awaits it, since a busy page boots none. */

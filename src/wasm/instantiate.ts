@@ -54,6 +54,19 @@ export function createMemory(shared: boolean): WebAssembly.Memory {
   })
 }
 
+/** An instance over that memory. @throws RushlightError for a module that is none of ours, or is for the other kind of memory */
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): WebAssembly.Instance {
+  try {
+    return new WebAssembly.Instance(module, { env: { memory } })
+  } catch (error) {
+    const kind = memory.buffer instanceof ArrayBuffer ? 'unshared' : 'shared'
+    throw new RushlightError(
+      `module: it cannot be used with ${kind} memory. Hint: modules for unshared memory go with threads: 1, those for shared memory with more`,
+      { cause: error },
+    )
+  }
+}
+
 /** The kernels of a module as a list in export order, which is the same in every instance: workers name kernels by position. */
 export function kernelNames(module: WebAssembly.Module): string[] {
   return WebAssembly.Module.exports(module)

@@ -27,7 +27,7 @@ import {
   type WorkerStart,
 } from './protocol.ts'
 
-/** A claimed chunk that makes no progress for this long means that its thread is lost. */
+/** Chunks that are claimed and make no progress for this long mean that their thread is lost. */
 const DEADLINE_MS = 10_000
 
 interface Thread {
@@ -49,6 +49,8 @@ export interface PoolOptions {
   grainDivisor: number
   /** URL of a worker script, for pages whose content security policy forbids Blob workers. */
   worker?: string | URL
+  /** Milliseconds without progress after which a thread is lost. */
+  deadline?: number
 }
 
 export class Pool {
@@ -179,12 +181,13 @@ export class Pool {
     let done = Atomics.load(words, DONE)
     for (let polls = 0; done < chunks && polls < SPINS; polls++) done = Atomics.load(words, DONE)
     if (done === chunks) return
-    let deadline = performance.now() + DEADLINE_MS
+    const wait = this.options.deadline ?? DEADLINE_MS
+    let deadline = performance.now() + wait
     Atomics.store(words, CALLER_WAITS, 1)
     for (let before = done; ; before = done) {
       done = Atomics.load(words, DONE)
       if (done === chunks) break
-      if (done !== before) deadline = performance.now() + DEADLINE_MS
+      if (done !== before) deadline = performance.now() + wait
       else if (performance.now() > deadline) this.lose(kernel)
       if (this.blocking) Atomics.wait(words, DONE, done, 100)
     }
