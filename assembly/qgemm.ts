@@ -1,15 +1,16 @@
 // Products of quantized weights with quantized activations: out[M, N] = x[M, K] · W[N, K]ᵀ + bias, W repacked as blocks.ts says.
 //
-// Activations are rounded to int8 by blocks of 32, as the weights are, so the inner loop is integer. With scale d and minimum m of
-// the weights (Q4_0 has m = -8 d, Q8_0 none) and scale s of the activations, a block's product is
-//   Σ (d q + m)(s a) = (d s)(Σ q a) + m (s Σ a)
-// Integer sums are exact, and the float32 sum over blocks runs in order, in every kernel alike: what a token gives does not
-// depend on how many others there are.
+// Activations are rounded by blocks of 32, as the weights are, so the inner loop is integer. Integer sums are exact, and the
+// float32 sum over blocks runs in order, in every kernel alike: what a token gives does not depend on how many others there are.
+// Weights are w = d q + m (Q4_0 has m = -8 d, Q8_0 none). There are two ways:
 //
-// Where the build has the relaxed dot product, 4-bit codes meet int8 activations in it: they fit its 7 bits, and a block's sums
-// fit 16 bits. Otherwise, and for 8-bit codes, both are widened to int16.
+// - narrow: 4-bit codes where the build has the relaxed dot product. Codes fit its 7 bits, and a block's sums fit 16 bits.
+//   Activations are a = s c + z with int8 c and z the middle of their range, which is a bit finer than without z:
+//     Σ w a = d s Σ q c + m Σ a + d z Σ q
+// - wide: otherwise, and for 8-bit codes. Both operands are int16, so activations a = s c may have 16 bits at no cost:
+//     Σ w a = d s Σ q c + m Σ a
 import { bytesOf, headOf, Q4_0, Q4_1, Q8_0 } from './blocks'
-import { dotPairs, fma, ROUND, ROUND_BITS } from './simd'
+import { dotPairs, fma, hsum, ROUND, ROUND_BITS } from './simd'
 
 // @ts-ignore: decorator
 @inline
@@ -17,7 +18,8 @@ function isWide(format: i32): bool {
   return format == Q8_0 || !ASC_FEATURE_RELAXED_SIMD
 }
 
-// ---- activations, by tiles of one or four tokens. For each block: the tokens' codes, their scales, their s Σ a.
+// ---- activations, by tiles of one or four tokens. For each block: the tokens' codes, then of each token s, then of each Σ a,
+// then, where narrow, of each z.
 
 /** Bytes of a token's codes in a block. */
 // @ts-ignore: decorator
@@ -30,7 +32,7 @@ function codeBytes(wide: bool): usize {
 // @ts-ignore: decorator
 @inline
 function tileBytes(wide: bool, tokens: usize): usize {
-  return tokens * (codeBytes(wide) + 8)
+  return tokens * (wide ? 72 : 44)
 }
 
 /** Four numbers times `inverse`, rounded, in int32. */
@@ -40,14 +42,39 @@ function rounded(x: v128, inverse: v128): v128 {
   return i32x4.sub(f32x4.add(f32x4.mul(x, inverse), f32x4.splat(ROUND)), i32x4.splat(ROUND_BITS))
 }
 
-/** The larger magnitude of each lane, as bits: their order is that of the numbers, and NaN is above all. */
 // @ts-ignore: decorator
 @inline
-function larger(x0: v128, x1: v128): v128 {
-  return i32x4.max_s(f32x4.abs(x0), f32x4.abs(x1))
+function rounded8(x0: v128, x1: v128, inverse: v128): v128 {
+  return i16x8.narrow_i32x4_s(rounded(x0, inverse), rounded(x1, inverse))
 }
 
-/** One block of one token: codes to `to`, the scale to `rest`, s Σ a to `rest` + `step`. NaN or infinity makes the scale so, and the result. */
+/** Sum of the four lanes of int32. */
+// @ts-ignore: decorator
+@inline
+function total(v: v128): i32 {
+  const pairs = i32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1))
+  return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1)
+}
+
+/** Largest of the four lanes. */
+// @ts-ignore: decorator
+@inline
+function most(v: v128): f32 {
+  const pair = f32x4.pmax(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1))
+  return f32x4.extract_lane(f32x4.pmax(pair, v128.shuffle<f32>(pair, pair, 1, 0, 3, 2)), 0)
+}
+
+// @ts-ignore: decorator
+@inline
+function least(v: v128): f32 {
+  const pair = f32x4.pmin(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1))
+  return f32x4.extract_lane(f32x4.pmin(pair, v128.shuffle<f32>(pair, pair, 1, 0, 3, 2)), 0)
+}
+
+/**
+ * One block of one token: codes to `to`, s, Σ a and z to `rest` by steps of `step`. NaN and infinity make s NaN, and so the
+ * result: 0 × (sum of all) is NaN then.
+ */
 // @ts-ignore: decorator
 @inline
 function quantizeBlock(wide: bool, x: usize, to: usize, rest: usize, step: usize): void {
@@ -59,29 +86,44 @@ function quantizeBlock(wide: bool, x: usize, to: usize, rest: usize, step: usize
   const x5 = v128.load(x, 80)
   const x6 = v128.load(x, 96)
   const x7 = v128.load(x, 112)
-  const most = i32x4.max_s(i32x4.max_s(larger(x0, x1), larger(x2, x3)), i32x4.max_s(larger(x4, x5), larger(x6, x7)))
-  const pair = i32x4.max_s(most, v128.shuffle<i32>(most, most, 2, 3, 0, 1))
-  const largest = f32x4.extract_lane(i32x4.max_s(pair, v128.shuffle<i32>(pair, pair, 1, 0, 3, 2)), 0)
-  const scale = largest / 127
-  const inverse = f32x4.splat(largest > 1e-30 ? 127 / largest : 0)
-  const c0 = i16x8.narrow_i32x4_s(rounded(x0, inverse), rounded(x1, inverse))
-  const c1 = i16x8.narrow_i32x4_s(rounded(x2, inverse), rounded(x3, inverse))
-  const c2 = i16x8.narrow_i32x4_s(rounded(x4, inverse), rounded(x5, inverse))
-  const c3 = i16x8.narrow_i32x4_s(rounded(x6, inverse), rounded(x7, inverse))
+  const high = most(f32x4.pmax(f32x4.pmax(f32x4.pmax(x0, x1), f32x4.pmax(x2, x3)), f32x4.pmax(f32x4.pmax(x4, x5), f32x4.pmax(x6, x7))))
+  const low = least(f32x4.pmin(f32x4.pmin(f32x4.pmin(x0, x1), f32x4.pmin(x2, x3)), f32x4.pmin(f32x4.pmin(x4, x5), f32x4.pmin(x6, x7))))
+  const all = f32x4.add(f32x4.add(f32x4.add(x0, x1), f32x4.add(x2, x3)), f32x4.add(f32x4.add(x4, x5), f32x4.add(x6, x7)))
+  const poison = hsum(f32x4.mul(all, f32x4.splat(0)))
   if (wide) {
+    const range = max(high, -low)
+    const inverse = f32x4.splat(range > 1e-30 ? 32767 / range : 0)
+    const s = range / 32767 + poison
+    const c0 = rounded8(x0, x1, inverse)
+    const c1 = rounded8(x2, x3, inverse)
+    const c2 = rounded8(x4, x5, inverse)
+    const c3 = rounded8(x6, x7, inverse)
     v128.store(to, c0, 0)
     v128.store(to, c1, 16)
     v128.store(to, c2, 32)
     v128.store(to, c3, 48)
-  } else {
-    v128.store(to, i8x16.narrow_i16x8_s(c0, c1), 0)
-    v128.store(to, i8x16.narrow_i16x8_s(c2, c3), 16)
+    const ones = i16x8.splat(1)
+    const sums01 = i32x4.add(i32x4.dot_i16x8_s(c0, ones), i32x4.dot_i16x8_s(c1, ones))
+    const sums23 = i32x4.add(i32x4.dot_i16x8_s(c2, ones), i32x4.dot_i16x8_s(c3, ones))
+    store<f32>(rest, s)
+    store<f32>(rest + step, s * <f32>total(i32x4.add(sums01, sums23)))
+    return
   }
+  const range = high - low
+  const inverse = f32x4.splat(range > 1e-30 ? 254 / range : 0)
+  const s = range / 254 + poison
+  const z = high * <f32>0.5 + low * <f32>0.5
+  const middle = f32x4.splat(z)
+  const c0 = rounded8(f32x4.sub(x0, middle), f32x4.sub(x1, middle), inverse)
+  const c1 = rounded8(f32x4.sub(x2, middle), f32x4.sub(x3, middle), inverse)
+  const c2 = rounded8(f32x4.sub(x4, middle), f32x4.sub(x5, middle), inverse)
+  const c3 = rounded8(f32x4.sub(x6, middle), f32x4.sub(x7, middle), inverse)
+  v128.store(to, i8x16.narrow_i16x8_s(c0, c1), 0)
+  v128.store(to, i8x16.narrow_i16x8_s(c2, c3), 16)
   const sums = i32x4.dot_i16x8_s(i16x8.add(i16x8.add(c0, c1), i16x8.add(c2, c3)), i16x8.splat(1))
-  const pairs = i32x4.add(sums, v128.shuffle<i32>(sums, sums, 2, 3, 0, 1))
-  const sum = i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1)
-  store<f32>(rest, scale)
-  store<f32>(rest + step, scale * <f32>sum)
+  store<f32>(rest, s)
+  store<f32>(rest + step, s * <f32>total(sums) + z * 32)
+  store<f32>(rest + 2 * step, z)
 }
 
 // @ts-ignore: decorator
@@ -177,12 +219,27 @@ function joined(rows01: v128, rows23: v128): v128 {
   return i32x4.add(v128.shuffle<i32>(rows01, rows23, 0, 2, 4, 6), v128.shuffle<i32>(rows01, rows23, 1, 3, 5, 7))
 }
 
-/** acc + scales × integer sums (+ minima × s Σ a). */
+/** The narrow way's block added to acc: sums are Σ q c, counts d Σ q, `sum` is Σ a. */
 // @ts-ignore: decorator
 @inline
-function scaled(format: i32, acc: v128, sums: v128, d: v128, s: v128, m: v128, total: v128): v128 {
+function scaledNarrow(acc: v128, sums: v128, d: v128, m: v128, counts: v128, s: v128, sum: v128, z: v128): v128 {
+  const y = fma(f32x4.convert_i32x4_s(sums), f32x4.mul(d, s), fma(counts, z, f32x4.mul(m, sum)))
+  return f32x4.add(acc, y) // one step from block to block, since each waits for the one before
+}
+
+/** The wide way's. */
+// @ts-ignore: decorator
+@inline
+function scaledWide(format: i32, acc: v128, sums: v128, d: v128, m: v128, s: v128, sum: v128): v128 {
   const y = fma(f32x4.convert_i32x4_s(sums), f32x4.mul(d, s), acc)
-  return format == Q8_0 ? y : fma(m, total, y)
+  return format == Q8_0 ? y : fma(m, sum, y)
+}
+
+/** d Σ q of four rows, from the sum of their eight pieces of four codes each: bytes of at most 120. */
+// @ts-ignore: decorator
+@inline
+function counted(bytes: v128, d: v128, ones8: v128, ones: v128): v128 {
+  return f32x4.mul(d, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(dotPairs(ones8, bytes), ones)))
 }
 
 /** Stores the results of a token for rows 4 g … 4 g + 3, those that there are, with the bias. */
@@ -205,36 +262,49 @@ function finish(y: v128, bias: usize, out: usize, n: i32, g: i32): void {
 
 // ---- one token
 
-/** Four rows of 4-bit codes with one token, by the relaxed dot product. */
+/** Four rows of 4-bit codes with one token, the narrow way. */
 // @ts-ignore: decorator
 @inline
-function rows4(format: i32, w: usize, a: usize, blocks: i32, mask: v128, ones: v128, bits: v128, scale: v128): v128 {
+function rows4(format: i32, w: usize, a: usize, blocks: i32, mask: v128, ones8: v128, ones: v128, bits: v128, scale: v128): v128 {
   const codes = <usize>headOf(format) << 3
   let acc = f32x4.splat(0)
   for (let b = 0; b < blocks; b++) {
+    let q = v128.load(w + codes, 0)
+    let q0 = v128.and(q, mask)
+    let q1 = high(q, mask)
+    let bytes = i8x16.add(q0, q1)
+    let sums = dotPairs(v128.load32_splat(a, 0), q0)
+    sums = dot7(sums, q1, v128.load32_splat(a, 16))
+    q = v128.load(w + codes, 16)
+    q0 = v128.and(q, mask)
+    q1 = high(q, mask)
+    bytes = i8x16.add(bytes, i8x16.add(q0, q1))
+    sums = dot7(sums, q0, v128.load32_splat(a, 4))
+    sums = dot7(sums, q1, v128.load32_splat(a, 20))
+    q = v128.load(w + codes, 32)
+    q0 = v128.and(q, mask)
+    q1 = high(q, mask)
+    bytes = i8x16.add(bytes, i8x16.add(q0, q1))
+    sums = dot7(sums, q0, v128.load32_splat(a, 8))
+    sums = dot7(sums, q1, v128.load32_splat(a, 24))
+    q = v128.load(w + codes, 48)
+    q0 = v128.and(q, mask)
+    q1 = high(q, mask)
+    bytes = i8x16.add(bytes, i8x16.add(q0, q1))
+    sums = dot7(sums, q0, v128.load32_splat(a, 12))
+    sums = dot7(sums, q1, v128.load32_splat(a, 28))
     const d = halves(w, bits, scale)
     const m = minima(format, w, d, bits, scale)
-    w += codes
-    let q = v128.load(w, 0)
-    let sums = dotPairs(v128.load32_splat(a, 0), v128.and(q, mask))
-    sums = dot7(sums, high(q, mask), v128.load32_splat(a, 16))
-    q = v128.load(w, 16)
-    sums = dot7(sums, v128.and(q, mask), v128.load32_splat(a, 4))
-    sums = dot7(sums, high(q, mask), v128.load32_splat(a, 20))
-    q = v128.load(w, 32)
-    sums = dot7(sums, v128.and(q, mask), v128.load32_splat(a, 8))
-    sums = dot7(sums, high(q, mask), v128.load32_splat(a, 24))
-    q = v128.load(w, 48)
-    sums = dot7(sums, v128.and(q, mask), v128.load32_splat(a, 12))
-    sums = dot7(sums, high(q, mask), v128.load32_splat(a, 28))
-    acc = scaled(format, acc, i32x4.dot_i16x8_s(sums, ones), d, v128.load32_splat(a, 32), m, v128.load32_splat(a, 36))
-    w += 64
-    a += 40
+    const s = v128.load32_splat(a, 32)
+    const sum = v128.load32_splat(a, 36)
+    acc = scaledNarrow(acc, i32x4.dot_i16x8_s(sums, ones), d, m, counted(bytes, d, ones8, ones), s, sum, v128.load32_splat(a, 40))
+    w += codes + 64
+    a += 44
   }
   return acc
 }
 
-/** The same with activations in int16. */
+/** The same the wide way. */
 // @ts-ignore: decorator
 @inline
 function rows4Wide(format: i32, w: usize, a: usize, blocks: i32, mask: v128, bits: v128, scale: v128): v128 {
@@ -282,7 +352,7 @@ function rows4Wide(format: i32, w: usize, a: usize, blocks: i32, mask: v128, bit
     x = v128.load64_splat(a, 56)
     rows01 = dot16(rows01, i16x8.extend_low_i8x16_u(low), x)
     rows23 = dot16(rows23, i16x8.extend_high_i8x16_u(low), x)
-    acc = scaled(format, acc, joined(rows01, rows23), d, v128.load32_splat(a, 64), m, v128.load32_splat(a, 68))
+    acc = scaledWide(format, acc, joined(rows01, rows23), d, m, v128.load32_splat(a, 64), v128.load32_splat(a, 68))
     w += 64
     a += 72
   }
@@ -330,7 +400,7 @@ function rows8(w: usize, a: usize, blocks: i32, bits: v128, scale: v128): v128 {
     rows01 = dot16(rows01, i16x8.extend_low_i8x16_s(q), x)
     rows23 = dot16(rows23, i16x8.extend_high_i8x16_s(q), x)
     const zero = f32x4.splat(0)
-    acc = scaled(Q8_0, acc, joined(rows01, rows23), halves(w, bits, scale), v128.load32_splat(a, 64), zero, zero)
+    acc = scaledWide(Q8_0, acc, joined(rows01, rows23), halves(w, bits, scale), zero, v128.load32_splat(a, 64), zero)
     w += 136
     a += 72
   }
@@ -342,6 +412,7 @@ function rows8(w: usize, a: usize, blocks: i32, bits: v128, scale: v128): v128 {
 function gemv(format: i32, a: usize, w: usize, bias: usize, out: usize, n: i32, blocks: i32, begin: i32, end: i32): void {
   const group = bytesOf(format) * 4 * <usize>blocks
   const mask = held8(15, blocks)
+  const ones8 = held8(1, blocks)
   const ones = held16(1, blocks)
   const bits = held32(HALF_BITS, blocks)
   const scale = f32x4.splat(select<f32>(HALF_SCALE, 0, blocks > 0))
@@ -350,7 +421,7 @@ function gemv(format: i32, a: usize, w: usize, bias: usize, out: usize, n: i32, 
     let y: v128
     if (format == Q8_0) y = rows8(at, a, blocks, bits, scale)
     else if (isWide(format)) y = rows4Wide(format, at, a, blocks, mask, bits, scale)
-    else y = rows4(format, at, a, blocks, mask, ones, bits, scale)
+    else y = rows4(format, at, a, blocks, mask, ones8, ones, bits, scale)
     finish(y, bias, out, n, g)
   }
 }
@@ -367,7 +438,7 @@ export function qgemv_q8_0(a: usize, w: usize, bias: usize, out: usize, n: i32, 
 }
 
 // ---- many tokens: a stretch of four rows is unpacked into scratch, then meets the tiles of a panel one by one.
-// An unpacked block: 32 x 4 codes as the tiles' kernel takes them, then the scales, then the minima.
+// An unpacked block: 32 x 4 codes as the tiles' kernel takes them, then d, then m, then, where narrow, d Σ q.
 
 /** Tokens of a panel, and blocks of a stretch: what stays in the first cache, and bounds a chunk's time. */
 const PANEL: i32 = 128
@@ -377,7 +448,7 @@ const STRETCH: i32 = 64
 // @ts-ignore: decorator
 @inline
 function unpackedBytes(wide: bool): usize {
-  return wide ? 288 : 160
+  return wide ? 288 : 176
 }
 
 // @ts-ignore: decorator
@@ -405,11 +476,16 @@ function unpack(format: i32, w: usize, to: usize, blocks: i32): void {
     if (format == Q8_0) {
       for (let s: usize = 0; s < 8; s++, w += 16) storeCodes(wide, to + s * piece, v128.load(w))
     } else {
+      let bytes = i8x16.splat(0)
       for (let s: usize = 0; s < 4; s++, w += 16) {
         const q = v128.load(w)
-        storeCodes(wide, to + s * piece, v128.and(q, mask))
-        storeCodes(wide, to + (s + 4) * piece, high(q, mask))
+        const q0 = v128.and(q, mask)
+        const q1 = high(q, mask)
+        storeCodes(wide, to + s * piece, q0)
+        storeCodes(wide, to + (s + 4) * piece, q1)
+        bytes = i8x16.add(bytes, i8x16.add(q0, q1))
       }
+      if (!wide) v128.store(to, counted(bytes, d, i8x16.splat(1), i16x8.splat(1)), 160)
     }
     to += unpackedBytes(wide)
   }
@@ -465,12 +541,13 @@ function tile7(w: usize, a: usize, acc: usize, blocks: i32): void {
     s3 = dot7(s3, q, v128.load32_splat(a, 124))
     const d = v128.load(w, 128)
     const m = v128.load(w, 144)
-    y0 = scaled(Q4_1, y0, i32x4.dot_i16x8_s(s0, ones), d, v128.load32_splat(a, 128), m, v128.load32_splat(a, 144))
-    y1 = scaled(Q4_1, y1, i32x4.dot_i16x8_s(s1, ones), d, v128.load32_splat(a, 132), m, v128.load32_splat(a, 148))
-    y2 = scaled(Q4_1, y2, i32x4.dot_i16x8_s(s2, ones), d, v128.load32_splat(a, 136), m, v128.load32_splat(a, 152))
-    y3 = scaled(Q4_1, y3, i32x4.dot_i16x8_s(s3, ones), d, v128.load32_splat(a, 140), m, v128.load32_splat(a, 156))
-    w += 160
-    a += 160
+    const counts = v128.load(w, 160)
+    y0 = scaledNarrow(y0, i32x4.dot_i16x8_s(s0, ones), d, m, counts, v128.load32_splat(a, 128), v128.load32_splat(a, 144), v128.load32_splat(a, 160))
+    y1 = scaledNarrow(y1, i32x4.dot_i16x8_s(s1, ones), d, m, counts, v128.load32_splat(a, 132), v128.load32_splat(a, 148), v128.load32_splat(a, 164))
+    y2 = scaledNarrow(y2, i32x4.dot_i16x8_s(s2, ones), d, m, counts, v128.load32_splat(a, 136), v128.load32_splat(a, 152), v128.load32_splat(a, 168))
+    y3 = scaledNarrow(y3, i32x4.dot_i16x8_s(s3, ones), d, m, counts, v128.load32_splat(a, 140), v128.load32_splat(a, 156), v128.load32_splat(a, 172))
+    w += 176
+    a += 176
   }
   v128.store(acc, y0, 0)
   v128.store(acc, y1, 16)
@@ -601,10 +678,10 @@ function tile16(format: i32, w: usize, a: usize, acc: usize, blocks: i32): void 
     t3 = dot16(t3, q23, x)
     const d = v128.load(w, 256)
     const m = v128.load(w, 272)
-    y0 = scaled(format, y0, joined(s0, t0), d, v128.load32_splat(a, 256), m, v128.load32_splat(a, 272))
-    y1 = scaled(format, y1, joined(s1, t1), d, v128.load32_splat(a, 260), m, v128.load32_splat(a, 276))
-    y2 = scaled(format, y2, joined(s2, t2), d, v128.load32_splat(a, 264), m, v128.load32_splat(a, 280))
-    y3 = scaled(format, y3, joined(s3, t3), d, v128.load32_splat(a, 268), m, v128.load32_splat(a, 284))
+    y0 = scaledWide(format, y0, joined(s0, t0), d, m, v128.load32_splat(a, 256), v128.load32_splat(a, 272))
+    y1 = scaledWide(format, y1, joined(s1, t1), d, m, v128.load32_splat(a, 260), v128.load32_splat(a, 276))
+    y2 = scaledWide(format, y2, joined(s2, t2), d, m, v128.load32_splat(a, 264), v128.load32_splat(a, 280))
+    y3 = scaledWide(format, y3, joined(s3, t3), d, m, v128.load32_splat(a, 268), v128.load32_splat(a, 284))
     w += 288
     a += 288
   }
