@@ -6,7 +6,8 @@
 // dimensions; "row" packing keeps rows and cuts their dimensions into panels, so that depth is the keys.
 import { philox } from './philox'
 import { logOf, rowExpSum, rowMax } from './rows'
-import { expFlushed, fma, hsum, tanh } from './simd'
+import { expFlushed, tanh } from './elementary'
+import { fma, hsum } from './simd'
 
 /** Bytes of a row of scores in scratch: 128 keys. A constant, so that the micro-kernel's addresses are immediate. */
 const SCORE_ROW: usize = 512

@@ -1,6 +1,7 @@
 // Functions of two float32 with broadcasting, and the gradients of functions of one: g is the gradient that comes in.
 import { K, k } from './constants'
-import { copyPart, erf, exp, expFlushed, fma, pow, select4, sigmoid, softplus, tanh } from './simd'
+import { erf, exp, expFlushed, pow, sigmoid, softplus, tanh } from './elementary'
+import { copyPart, fma, select4 } from './simd'
 import { blockOf, stage } from './strided'
 
 const enum Fn {

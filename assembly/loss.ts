@@ -1,5 +1,5 @@
 // Cross-entropy of logits with class indices, fused: a row of probabilities is never stored.
-import { expFlushed } from './simd'
+import { expFlushed } from './elementary'
 import { logOf, rowExpSum, rowMax } from './rows'
 
 // @ts-ignore: decorator

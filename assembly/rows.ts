@@ -1,5 +1,6 @@
 // What softmax and cross-entropy do with a row; no kernels here.
-import { expFlushed, hmax, hsum, log } from './simd'
+import { expFlushed, log } from './elementary'
+import { hmax, hsum } from './simd'
 
 /** Elements summed in float32 before their sum joins the float64 total. */
 export const SPAN: usize = 1024 << 2

@@ -1,6 +1,7 @@
 // Softmax and its logarithm, forward and backward: over contiguous rows, or over columns with others beside them.
 import { logOf, rowExpSum, rowMax, SPAN } from './rows'
-import { expFlushed, fma, hsum, log } from './simd'
+import { expFlushed, log } from './elementary'
+import { fma, hsum } from './simd'
 
 /** out = x × factor - base, n elements. */
 // @ts-ignore: decorator

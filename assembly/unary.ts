@@ -1,24 +1,7 @@
 // Functions of one float32, element by element over dense memory. `out` may be `x`.
 import { K, k } from './constants'
-import {
-  clamp4,
-  copyPart,
-  cos,
-  erf,
-  exp,
-  exp2,
-  expm1,
-  fma,
-  log,
-  log10,
-  log1p,
-  log2,
-  select4,
-  sigmoid,
-  sin,
-  softplus,
-  tanh,
-} from './simd'
+import { cos, erf, exp, exp2, expm1, log, log10, log1p, log2, sigmoid, sin, softplus, tanh } from './elementary'
+import { clamp4, copyPart, fma, select4 } from './simd'
 
 const enum Fn {
   neg,
