@@ -18,6 +18,8 @@ const withinFan = (fanIn: number) => (t: Tensor) => {
 
 /** A tuple as Python prints it. */
 const tuple = (sizes: Shape) => `(${sizes.join(', ')}${sizes.length === 1 ? ',' : ''})`
+/** Whether something is there, as Python prints it. */
+const pythonBool = (x: unknown) => (x ? 'True' : 'False')
 /** A number as Python prints it: its exponents have two digits at least. */
 const pythonFloat = (x: number) => (x < 1e-4 ? x.toExponential() : String(x)).replace(/e-(\d)$/, 'e-0$1')
 
@@ -51,7 +53,7 @@ export class Linear extends Module<[input: Tensor], Tensor> {
   }
 
   override extra_repr(): string {
-    return `in_features=${this.in_features}, out_features=${this.out_features}, bias=${this.bias ? 'True' : 'False'}`
+    return `in_features=${this.in_features}, out_features=${this.out_features}, bias=${pythonBool(this.bias)}`
   }
 }
 
@@ -115,7 +117,7 @@ export class LayerNorm extends Module<[input: Tensor], Tensor> {
   }
 
   override extra_repr(): string {
-    return `${tuple(this.normalized_shape)}, eps=${pythonFloat(this.eps)}, elementwise_affine=${this.weight ? 'True' : 'False'}`
+    return `${tuple(this.normalized_shape)}, eps=${pythonFloat(this.eps)}, elementwise_affine=${pythonBool(this.weight)}, bias=${pythonBool(this.bias)}`
   }
 }
 
@@ -146,7 +148,7 @@ export class RMSNorm extends Module<[input: Tensor], Tensor> {
   }
 
   override extra_repr(): string {
-    return `${tuple(this.normalized_shape)}, eps=${this.eps === EPSILON ? 'None' : pythonFloat(this.eps)}, elementwise_affine=${this.weight ? 'True' : 'False'}`
+    return `${tuple(this.normalized_shape)}, eps=${this.eps === EPSILON ? 'None' : pythonFloat(this.eps)}, elementwise_affine=${pythonBool(this.weight)}`
   }
 }
 

@@ -21,8 +21,8 @@ export class Parameter extends Tensor {
    */
   constructor(tensor: Tensor, requires_grad = true) {
     super(wholeStorage(tensor), [...tensor.shape], contiguousStrides(tensor.shape), 0, tensor.dtype)
-    keep(this)
     if (requires_grad) this.requires_grad_()
+    keep(this)
   }
 
   /** A parameter of that shape, whose memory appears, filled by `initialize`, when it is first used. */
