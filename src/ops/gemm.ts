@@ -1,6 +1,6 @@
 // Which matrix kernel, on raw memory: one row goes to a gemv, few rows to dot products, the rest to the packed kernel.
 import type { DType } from '../tensor/dtype.ts'
-import { launch, withTemp } from '../wasm/index.ts'
+import { launch, runtimeInfo, withTemp } from '../wasm/index.ts'
 
 /** A matrix on the heap: element (row, column) of batch b at ptr + b·batch + row·rows + column·cols, in elements. */
 export interface MatrixView {
@@ -33,7 +33,7 @@ const SUFFIX: Readonly<Partial<Record<DType, 'f32' | 'f16' | 'bf16'>>> = {
 }
 const COLS = 8
 /** Rows of a panel of A: the micro-kernel that this engine keeps in registers (see assembly/gemm.ts). V8 12 came with Node 22. */
-const ROWS: 4 | 6 = v8Version() >= 12 ? 6 : 4
+const RELAXED_ROWS: 4 | 6 = v8Version() >= 12 ? 6 : 4
 
 function v8Version(): number {
   const node = typeof process === 'undefined' ? undefined : process.versions?.v8
@@ -41,8 +41,10 @@ function v8Version(): number {
   return Number.parseInt(node ?? '', 10) || Number(chrome ?? 0) / 10
 }
 
-/** Multiply-adds that a chunk should have: some hundred microseconds. */
-const CHUNK = 4e6
+/** Multiply-adds of a chunk of the packed kernel: about half a millisecond, and tiles large enough for the second cache. */
+const CHUNK = 16e6
+/** And of dot products, which have no tiles. */
+const DOTS_CHUNK = 5e5
 /** Rows up to which dot products beat packing B. */
 const SKINNY = 16
 /** Most bytes of packed B at a time: larger ones go by in column blocks. */
@@ -78,7 +80,7 @@ export function gemm(problem: GemmProblem): void {
 function dots({ m, n, k, a, b, c, bias = 0, accumulate }: GemmProblem, pa: number, pb: number, pc: number): void {
   const groups = Math.ceil(n / 4)
   // A gemv is bound by memory: a chunk is some hundred kilobytes of weights.
-  const grain = Math.max(1, Math.ceil((m === 1 ? 1 << 16 : CHUNK / 8) / (4 * k * m)))
+  const grain = Math.max(1, Math.ceil((m === 1 ? 1 << 16 : DOTS_CHUNK) / (4 * k * m)))
   launch(
     `dots_${SUFFIX[b.dtype]}` as 'dots_f32',
     [pa, pb, pc, m, n, k, a.rows, b.cols, c.ld, bias, accumulate ? 1 : 0],
@@ -98,6 +100,8 @@ function axpy({ n, k, b, bias = 0, accumulate }: GemmProblem, pa: number, pb: nu
 }
 
 function packed(problem: GemmProblem): void {
+  // Without a fused multiply-add, 6x8 needs a register too many.
+  const ROWS = runtimeInfo().build === 'relaxed' ? RELAXED_ROWS : 4
   const { m, n, k, batch, a, b, c, bias = 0, accumulate } = problem
   const aCount = a.batch === 0 ? 1 : batch
   const bCount = b.batch === 0 ? 1 : batch
@@ -157,7 +161,7 @@ function packed(problem: GemmProblem): void {
           bias,
         ],
         tiles,
-        Math.max(1, Math.round(CHUNK / 4 / work)),
+        Math.max(1, Math.round(CHUNK / 16 / work)),
       )
     },
     'packed matrix',
