@@ -2,7 +2,7 @@
 import { DTYPES, type DType, isFloating, promoteTypes } from '../tensor/dtype.ts'
 import { broadcastShapes, broadcastStrides, numelOf, type Shape } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { DTypeError } from '../util/errors.ts'
+import { DTypeError, shown } from '../util/errors.ts'
 import { type KernelName, launch } from '../wasm/index.ts'
 import { asContiguous, packed } from './copying.ts'
 import { withLayout } from './layout.ts'
@@ -30,8 +30,14 @@ interface Typed {
   readonly shape: Shape
 }
 
+function isTyped(x: Typed | Scalar): x is Typed {
+  return (x as Typed | null)?.shape !== undefined
+}
+
 function scalarType(value: Scalar): DType {
   if (typeof value === 'boolean') return 'bool'
+  if (typeof value !== 'number' && typeof value !== 'bigint')
+    throw new DTypeError(`an operand must be a tensor, a number, a bigint or a boolean, found ${shown(value)}`)
   return typeof value === 'bigint' || Number.isInteger(value) ? 'int64' : 'float32'
 }
 
@@ -49,7 +55,7 @@ export function resultType(...operands: (Typed | Scalar)[]): DType {
   let [dimensioned, single, scalar]: (DType | undefined)[] = []
   const join = (a: DType | undefined, b: DType) => (a === undefined ? b : promoteTypes(a, b))
   for (const x of operands)
-    if (typeof x !== 'object') scalar = join(scalar, scalarType(x))
+    if (!isTyped(x)) scalar = join(scalar, scalarType(x))
     else if (x.shape.length > 0) dimensioned = join(dimensioned, x.dtype)
     else single = join(single, x.dtype)
   return combine(dimensioned, combine(single, scalar)) as DType

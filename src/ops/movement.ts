@@ -198,13 +198,14 @@ function swapped(rank: number, a: number, b: number): number[] {
 }
 
 /** Two dimensions exchanged. */
-export const transpose = compose({
+export const transpose = defineOp({
   name: 'transpose',
   params: ['input', 'dim0', 'dim1'],
-  forward: (input: Tensor, dim0: number, dim1: number): Tensor =>
-    input.permute(
-      swapped(input.ndim, normalizeDim('transpose', dim0, input.ndim), normalizeDim('transpose', dim1, input.ndim)),
-    ),
+  forward(record, input: Tensor, dim0: number, dim1: number): Tensor {
+    const [a, b] = [normalizeDim('transpose', dim0, input.ndim), normalizeDim('transpose', dim1, input.ndim)]
+    const swap = (list: Shape) => list.map((x, d) => (d === a ? list[b] : d === b ? list[a] : x))
+    return record(input.alias(swap(input.shape), swap(input.strides)), [], ([g]) => [g.transpose(a, b)])
+  },
   ref: (input: Nd, dim0: number, dim1: number) =>
     input.permute(
       swapped(

@@ -13,6 +13,14 @@ import golden from '../golden/print.json'
 /** A test in a scope. */
 const scoped = (name: string, fn: () => void) => test(name, () => tidy(() => fn()))
 
+scoped('what is no operand is refused', () => {
+  for (const wrong of ['2', undefined, [1], null, () => 1])
+    assert.throws(
+      () => tensor([1]).add(wrong as never),
+      /an operand must be a tensor, a number, a bigint or a boolean, found/,
+    )
+})
+
 scoped('tensor() takes the dtype from the data', () => {
   const dtypes: [unknown, string][] = [
     [[1, 2], 'float32'],
