@@ -99,8 +99,8 @@ export class QuantizedWeight {
   private allocate(): Parameter {
     this.dispose()
     const [n, k] = this.shape
-    this.memory = tidy(() =>
-      new Parameter(Tensor.empty([Math.ceil(n / 4), 4, rowBytes(this.format, k)], 'uint8', 'weights'), false),
+    this.memory = tidy(
+      () => new Parameter(Tensor.empty([Math.ceil(n / 4), 4, rowBytes(this.format, k)], 'uint8', 'weights'), false),
     )
     this.memory.persistent = false
     return this.memory

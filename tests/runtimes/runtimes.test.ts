@@ -18,7 +18,8 @@ interface Outcome {
 
 const golden: Golden = JSON.parse(readFileSync('tests/golden/models/llama-mha/golden.json', 'utf8'))
 const { found, missing } = findRuntimes('tests/runtimes')
-if (missing.length > 0) console.log(`SKIP ${missing.join(', ')}: not installed. Hint: npm install --prefix tests/runtimes`)
+if (missing.length > 0)
+  console.log(`SKIP ${missing.join(', ')}: not installed. Hint: npm install --prefix tests/runtimes`)
 
 const outcomes = new Map<string, Outcome>()
 
