@@ -1,9 +1,10 @@
 // npm run demo: loads the model that ships in this repository and streams text from it.
+import { fileURLToPath } from 'node:url'
 import { AutoModelForCausalLM, AutoTokenizer, memory, runtimeInfo, TextStreamer } from 'rushlight'
 
 const prompt = process.argv[2] ?? 'ROMEO:\nWhat light is this,'
 const started = performance.now()
-const path = new URL('train-shakespeare/model', import.meta.url).pathname
+const path = fileURLToPath(new URL('train-shakespeare/model', import.meta.url))
 const tokenizer = await AutoTokenizer.from_pretrained(path)
 const model = await AutoModelForCausalLM.from_pretrained(path)
 const { build, threads } = runtimeInfo()

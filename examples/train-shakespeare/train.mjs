@@ -6,6 +6,7 @@
 // model/ as bfloat16 safetensors, with a model card.
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import {
@@ -25,7 +26,7 @@ import {
   tidy,
 } from 'rushlight'
 
-const here = (name) => new URL(name, import.meta.url).pathname
+const here = (name) => fileURLToPath(new URL(name, import.meta.url))
 const { values: args } = parseArgs({
   options: {
     epochs: { type: 'string', default: '8' },

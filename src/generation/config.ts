@@ -67,20 +67,26 @@ export class GenerationConfig {
     const require = (ok: boolean, name: keyof typeof defaults, expected: string) => {
       if (!ok) throw new RushlightError(`generate: ${name}: expected ${expected}, found ${JSON.stringify(this[name])}`)
     }
-    const whole = (x: unknown, least: number) => x === null || (Number.isInteger(x) && (x as number) >= least)
+    const whole = (x: unknown, least: number) => x === null || (Number.isSafeInteger(x) && (x as number) >= least)
+    const within = (x: unknown, most: number) => typeof x === 'number' && x >= 0 && x <= most
+    const isId = (x: unknown) => whole(x, 0) && x !== null
     require(whole(this.max_length, 1), 'max_length', 'a whole number from 1 up')
     require(whole(this.max_new_tokens, 1), 'max_new_tokens', 'a whole number from 1 up')
     require(whole(this.min_length, 0), 'min_length', 'a whole number from 0 up')
     require(whole(this.min_new_tokens, 0), 'min_new_tokens', 'a whole number from 0 up')
     require(typeof this.do_sample === 'boolean', 'do_sample', 'true or false')
-    require(!this.do_sample ||
-      (Number.isFinite(this.temperature) &&
-        this.temperature > 0), 'temperature', 'a number above 0 (do_sample: false is greedy)')
+    require(typeof this.use_cache === 'boolean', 'use_cache', 'true or false')
+    const warm = Number.isFinite(this.temperature) && this.temperature > 0
+    require(!this.do_sample || warm, 'temperature', 'a number above 0 (do_sample: false is greedy)')
     require(whole(this.top_k, 0), 'top_k', 'a whole number from 1 up, or 0 for no limit')
-    require(this.top_p >= 0 && this.top_p <= 1, 'top_p', 'a number from 0 to 1')
-    require(this.min_p === null || (this.min_p >= 0 && this.min_p <= 1), 'min_p', 'a number from 0 to 1')
-    require(this.repetition_penalty > 0, 'repetition_penalty', 'a number above 0')
+    require(within(this.top_p, 1), 'top_p', 'a number from 0 to 1')
+    require(this.min_p === null || within(this.min_p, 1), 'min_p', 'a number from 0 to 1')
+    require(Number.isFinite(this.repetition_penalty) &&
+      this.repetition_penalty > 0, 'repetition_penalty', 'a number above 0')
     require(whole(this.seed, 0), 'seed', 'a whole number from 0 up')
+    const ends = this.eos_token_id
+    require(ends === null || [ends].flat().every(isId), 'eos_token_id', 'an id or a list of them')
+    require(whole(this.pad_token_id, 0), 'pad_token_id', 'an id')
   }
 }
 

@@ -9,11 +9,12 @@ import { no_grad } from '../tensor/autograd.ts'
 import { tidy } from '../tensor/scope.ts'
 import { show } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { RushlightError } from '../util/errors.ts'
+import { RushlightError, shown } from '../util/errors.ts'
 import { SampleStream } from '../util/random.ts'
 import { nextTurn } from '../util/turn.ts'
+import { warn } from '../util/warn.ts'
 import { ready } from '../wasm/index.ts'
-import { GenerationConfig } from './config.ts'
+import { GenerationConfig, splitRepositoryConfig } from './config.ts'
 import { type LogitsProcessor, processorsOf, softmax } from './logits-process.ts'
 import { checkStreamer, type Streamer } from './streamers.ts'
 
@@ -30,6 +31,8 @@ export interface GenerateOptions extends Partial<GenerationConfig> {
 
 type CausalLM = PreTrainedModel<PreTrainedModel['config'], [inputs: LlamaCausalInputs], CausalLMOutput>
 
+const HINT = "Hint: generate({ ...tokenizer(text, { return_tensors: 'pt' }), max_new_tokens: 20 })"
+
 /** One sequence of the batch. */
 interface Sequence {
   ids: number[]
@@ -42,8 +45,14 @@ interface Sequence {
  * @throws UnsupportedOptionError for an option that there is not, the signal's reason when it is aborted
  */
 export async function generate(model: CausalLM, inputs: GenerateOptions, more: GenerateOptions = {}): Promise<Tensor> {
+  if (typeof inputs !== 'object' || inputs === null || Array.isArray(inputs) || inputs instanceof Tensor)
+    throw new RushlightError(
+      `generate: expected an object, found ${inputs instanceof Tensor ? 'a tensor' : shown(inputs)}. ${HINT}`,
+    )
   const { input_ids, attention_mask, generation_config, streamer, signal, ...options } = { ...inputs, ...more }
-  const config = new GenerationConfig({ ...model.generation_config, ...generation_config, ...options })
+  const config = new GenerationConfig({ ...defaultsOf(model), ...generation_config, ...options })
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new RushlightError(`generate: signal: expected an AbortSignal, found ${shown(signal)}`)
   await ready()
   signal?.throwIfAborted()
 
@@ -87,6 +96,18 @@ export async function generate(model: CausalLM, inputs: GenerateOptions, more: G
     [B, sequences[0].ids.length],
     'int64',
   )
+}
+
+const warned = new WeakSet<PreTrainedModel>()
+
+/** The repository's defaults. What there is not yet is warned of once, since it is not the caller who asked for it. */
+function defaultsOf(model: PreTrainedModel): Record<string, unknown> {
+  const { known, unknown } = splitRepositoryConfig(model.generation_config ?? {})
+  if (unknown.length > 0 && !warned.has(model)) {
+    warned.add(model)
+    warn(`generation_config.json asks for what is not supported and left out: ${unknown.join(', ')}`)
+  }
+  return known
 }
 
 /** Scores of the next token of each sequence: the whole prompt at first, then the last token alone. */
@@ -139,10 +160,7 @@ function readPrompt(
   eos: number[],
 ): { rows: number[][]; masks: number[][] } {
   const prompt = batch('generate', 'input_ids', input_ids)
-  if (!prompt)
-    throw new RushlightError(
-      'generate: input_ids are missing. Hint: generate({ ...tokenizer(text, { return_tensors: "pt" }) })',
-    )
+  if (!prompt) throw new RushlightError(`generate: input_ids are missing. ${HINT}`)
   if (prompt.numel() === 0) throw new RushlightError('generate: the prompt is empty. Hint: begin with the bos token')
   const rows = prompt.tolist() as number[][]
   const mask = batch('generate', 'attention_mask', attention_mask)

@@ -1,7 +1,7 @@
 // Streamers: text as it is generated (transformers.TextStreamer).
 import { StreamDecoder } from '../tokenizers/stream.ts'
 import type { PreTrainedTokenizer } from '../tokenizers/tokenizer.ts'
-import { checkOptions, RushlightError } from '../util/errors.ts'
+import { checkOptions, RushlightError, shown } from '../util/errors.ts'
 
 /** What generate() tells of its progress: the prompt, then each new token, for one sequence. */
 export interface Streamer {
@@ -64,8 +64,12 @@ function toOutput(text: string): void {
   else console.log(text)
 }
 
-/** @throws RushlightError when a streamer is given for a batch */
+/** @throws RushlightError when it is no streamer, or given for a batch */
 export function checkStreamer(streamer: Streamer | undefined, batchSize: number): void {
+  if (streamer !== undefined && (typeof streamer?.put !== 'function' || typeof streamer.end !== 'function'))
+    throw new RushlightError(
+      `generate: streamer: expected an object with put(ids) and end(), found ${shown(streamer)}. Hint: new TextStreamer(tokenizer)`,
+    )
   if (streamer && batchSize > 1)
     throw new RushlightError(`generate: a streamer takes one sequence, found a batch of ${batchSize}`)
 }

@@ -407,9 +407,16 @@ function placeTensors({ infos, dataStart }: Header, source: ByteSource): Map<str
   for (const { name, type, shape, bytes, offset } of [...infos].sort(
     (a, b) => a.offset - b.offset || a.bytes - b.bytes,
   )) {
-    const wrong = (expected: string) =>
-      new FileFormatError(source.name, `tensor ${shown(name)}: offset`, expected, `${offset} to ${offset + bytes}`)
-    if (offset + bytes > data) throw wrong(`a range inside the ${data} bytes of data`)
+    const wrong = (expected: string, hint?: string) =>
+      new FileFormatError(
+        source.name,
+        `tensor ${shown(name)}: offset`,
+        expected,
+        `${offset} to ${offset + bytes}`,
+        hint,
+      )
+    if (offset + bytes > data)
+      throw wrong(`a range inside the ${data} bytes of data`, 'the file is truncated or damaged')
     if (offset < end && bytes > 0) throw wrong(`a range from ${end} on, where ${shown(before)} ends`)
     if (bytes > 0) {
       end = offset + bytes

@@ -76,7 +76,10 @@ export class LocalRepository extends Repository {
     } catch (cause) {
       throw fileError(directory, 'opened', cause)
     }
-    if (!isDirectory) throw new FileError(`${directory}: expected a directory, found a file`)
+    if (!isDirectory)
+      throw new FileError(
+        `${directory}: expected a directory, found a file. Hint: a model is a directory, or a .gguf file`,
+      )
   }
 
   protected async find(file: string): Promise<boolean> {

@@ -39,6 +39,9 @@ const DTYPES = Object.keys(DTYPE_BITS) as SafetensorsDType[]
 /** The reference's limit: a header is read and parsed whole. */
 const HEADER_LIMIT = 100_000_000
 
+/** 'version ', as the text that Git LFS leaves in place of a large file begins. */
+const LFS_POINTER = 0x206e6f6973726576n
+
 export const SAFETENSORS_FILE = 'model.safetensors'
 export const SAFETENSORS_INDEX = 'model.safetensors.index.json'
 
@@ -70,6 +73,8 @@ async function readHeader(
   if (source.size < 8) throw wrong('file size', 'at least 8 bytes', `${source.size}`)
   const length = new DataView((await readBytes(source, 0, 8)).buffer).getBigUint64(0, true)
   const most = Math.min(source.size - 8, HEADER_LIMIT)
+  if (length === LFS_POINTER)
+    throw wrong('contents', 'weights', 'a pointer of Git LFS', 'fetch the file itself: git lfs pull')
   if (length > most)
     throw wrong('header length', `at most ${most} bytes`, `${length}`, 'the file is truncated, or not safetensors')
 
@@ -108,7 +113,7 @@ async function readHeader(
   return { metadata, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) }
 }
 
-type Wrong = (field: string, expected: string, found: string) => FileFormatError
+type Wrong = (field: string, expected: string, found: string, hint?: string) => FileFormatError
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -144,7 +149,12 @@ function readEntry(name: string, value: unknown, source: ByteSource, dataStart: 
   const [begin, end] = offsets
   const size = source.size - dataStart
   if (begin > end || end > size)
-    throw wrong(`${field}: data_offsets`, `a range inside the ${size} bytes of data`, `[${begin}, ${end}]`)
+    throw wrong(
+      `${field}: data_offsets`,
+      `a range inside the ${size} bytes of data`,
+      `[${begin}, ${end}]`,
+      'the file is truncated or damaged',
+    )
   const elements = elementsOf(shape)
   if (elements === undefined)
     throw wrong(`${field}: shape`, 'fewer than 2^53 elements', `[${shape.slice(0, 8).join(', ')}]`)
@@ -164,7 +174,9 @@ export async function openSafetensorsOf(repository: Repository, file?: string): 
   const chosen = file ?? ((await repository.has(SAFETENSORS_FILE)) ? SAFETENSORS_FILE : SAFETENSORS_INDEX)
   if (!chosen.endsWith('.json')) return openSafetensors(await repository.open(chosen))
   if (!(await repository.has(chosen)))
-    throw new FileError(`${repository.name}: expected ${SAFETENSORS_FILE} or ${SAFETENSORS_INDEX}, found neither`)
+    throw new FileError(
+      `${repository.name}: expected ${SAFETENSORS_FILE} or ${SAFETENSORS_INDEX}, found neither. Hint: where there is a pytorch_model.bin, load it in Python and save_pretrained(…)`,
+    )
 
   const name = `${repository.name}/${chosen}`
   const wrong: Wrong = (field, expected, found) => new FileFormatError(name, field, expected, found)

@@ -8,8 +8,9 @@ import {
   openSafetensorsOf,
   type StoredTensor,
 } from '../io/index.ts'
-import { type DType, dtypeOf, isFloating } from '../tensor/dtype.ts'
-import { checkOptions, FileError, RushlightError, unsupported } from '../util/errors.ts'
+import { DEVICES, type DType, dtypeOf, isDtype, isFloating } from '../tensor/dtype.ts'
+import { show } from '../tensor/shape.ts'
+import { checkOptions, FileError, FileFormatError, RushlightError, shown, unsupported } from '../util/errors.ts'
 import { builtin } from '../util/platform.ts'
 import { warn } from '../util/warn.ts'
 import { ready } from '../wasm/index.ts'
@@ -35,7 +36,6 @@ export interface FromPretrainedOptions {
 }
 
 const OPTIONS = ['dtype', 'torch_dtype', 'device', 'device_map', 'config', 'output_loading_info']
-const DEVICES = ['auto', 'cpu', 'wasm']
 
 /** What a path holds. */
 interface Opened {
@@ -48,18 +48,26 @@ interface Opened {
 async function open(path: string): Promise<Opened> {
   if (typeof path !== 'string' || path === '')
     throw new RushlightError(`from_pretrained: expected a path, found ${JSON.stringify(path)}`)
-  if (path.endsWith('.gguf')) return openedGguf(path)
+  if (/\.gguf$/i.test(path)) return openedGguf(path)
   const fs = builtin('node:fs')
   if (!fs?.existsSync(path))
     throw new FileError(
       `${path}: there is no such directory or .gguf file. Hint: from_pretrained takes a local path; a repository of the Hub must be downloaded first`,
     )
   const repository = new LocalRepository(path)
-  const json = async (file: string) => (await repository.json(file)) as Record<string, unknown>
-  if (!(await repository.has('config.json')))
-    throw new FileError(
-      `${path}: there is no config.json in it. Hint: a model's directory has config.json and model.safetensors`,
-    )
+  const json = async (file: string) => {
+    const value = await repository.json(file)
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw new FileFormatError(`${path}/${file}`, 'text', 'a JSON object', shown(value))
+    return value as Record<string, unknown>
+  }
+  if (!(await repository.has('config.json'))) {
+    const gguf = fs.readdirSync(path).find((file) => /\.gguf$/i.test(file))
+    const hint = gguf
+      ? `give the file itself: ${path}/${gguf}`
+      : "a model's directory has config.json and model.safetensors"
+    throw new FileError(`${path}: there is no config.json in it. Hint: ${hint}`)
+  }
   return {
     config: await json('config.json'),
     generation_config: (await repository.has('generation_config.json')) ? await json('generation_config.json') : {},
@@ -97,8 +105,8 @@ function renamed(file: GgufCheckpoint): { checkpoint: Checkpoint; rows: Map<stri
 function dtypeWanted(options: FromPretrainedOptions): DType | 'auto' {
   const name = options.dtype ?? options.torch_dtype ?? 'auto'
   if (name === 'auto') return name
-  const dtype = dtypeOf(name)
-  if (!isFloating(dtype))
+  const dtype = isDtype(name) ? dtypeOf(name) : null
+  if (dtype === null || !isFloating(dtype))
     throw unsupported('from_pretrained', 'dtype', name, ['auto', 'float32', 'bfloat16', 'float16'])
   return dtype
 }
@@ -159,11 +167,13 @@ function judge(Model: ModelClass, file: string, { missing_keys, unexpected_keys,
   const lost = missing_keys.filter(inBase)
   const strange = unexpected_keys.filter((key) => inBase(key) && prefix !== '')
   const lines = [
-    ...(lost.length ? [`missing: ${lost.join(', ')}`] : []),
-    ...(strange.length ? [`unexpected: ${strange.join(', ')}`] : []),
-    ...mismatched_keys.map(
-      ([key, found, expected]) => `mis-shaped: ${key}: expected [${expected.join(', ')}], found [${found.join(', ')}]`,
-    ),
+    ...(lost.length ? [`missing: ${some(lost)}`] : []),
+    ...(strange.length ? [`unexpected: ${some(strange)}`] : []),
+    ...(mismatched_keys.length
+      ? [
+          `mis-shaped: ${some(mismatched_keys.map(([key, found, expected]) => `${key}: expected ${show(expected)}, found ${show(found)}`))}`,
+        ]
+      : []),
   ]
   if (lines.length)
     throw new RushlightError(
@@ -172,10 +182,16 @@ function judge(Model: ModelClass, file: string, { missing_keys, unexpected_keys,
   const fresh = missing_keys.filter((key) => !inBase(key))
   if (fresh.length)
     warn(
-      `${file}: ${name} has weights that the file has not; they are newly initialized: ${fresh.join(', ')}. Train the model before use.`,
+      `${file}: ${name} has weights that the file has not; they are newly initialized: ${some(fresh)}. Train the model before use.`,
     )
   const left = unexpected_keys.filter((key) => !strange.includes(key))
-  if (left.length) warn(`${file}: weights that ${name} does not use: ${left.join(', ')}`)
+  if (left.length) warn(`${file}: weights that ${name} does not use: ${some(left)}`)
+}
+
+/** The first names of a list, and how many more there are. */
+function some(names: readonly string[]): string {
+  const shownNames = names.slice(0, 8).join(', ')
+  return names.length > 8 ? `${shownNames} and ${names.length - 8} more` : shownNames
 }
 
 function generationDefaults({ bos_token_id, eos_token_id, pad_token_id }: PreTrainedConfig): Record<string, unknown> {

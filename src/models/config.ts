@@ -1,5 +1,5 @@
 // Configurations: a repository's config.json as an object with the architecture's defaults behind it.
-import { RushlightError } from '../util/errors.ts'
+import { RushlightError, shown } from '../util/errors.ts'
 
 /** Rotary positions, in transformers v5's spelling. */
 export interface RopeParameters {
@@ -46,6 +46,7 @@ export class PreTrainedConfig {
   constructor(given: Readonly<Record<string, unknown>> = {}) {
     const { model_type, defaults } = new.target
     const { num_labels, torch_dtype, ...rest } = given
+    checkNumbers(model_type, defaults, rest)
     Object.assign(this, common, defaults, rest, { model_type })
     const own = this as Record<string, unknown>
     if (torch_dtype !== undefined && rest.dtype === undefined) own.dtype = torch_dtype
@@ -62,6 +63,22 @@ export class PreTrainedConfig {
   /** A plain object, as config.json holds it. */
   to_dict(): Record<string, unknown> {
     return { ...this }
+  }
+}
+
+/** Refuses what is no number where the architecture has one, and sizes and counts that are none. */
+function checkNumbers(
+  model_type: string,
+  defaults: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, unknown>>,
+): void {
+  for (const [key, value] of Object.entries(given)) {
+    if (typeof defaults[key] !== 'number' || key.endsWith('_token_id')) continue
+    const counts = /^(num|max)_|_size$/.test(key)
+    if (counts ? !(Number.isSafeInteger(value) && (value as number) > 0) : !Number.isFinite(value))
+      throw new RushlightError(
+        `config of ${model_type}: ${key}: expected ${counts ? 'a whole number from 1 up' : 'a number'}, found ${shown(value)}`,
+      )
   }
 }
 

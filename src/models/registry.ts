@@ -1,5 +1,5 @@
 // Every architecture: its config's model_type, and the file that has its models, loaded when it is first asked for.
-import { unsupported } from '../util/errors.ts'
+import { RushlightError, unsupported } from '../util/errors.ts'
 import type { ConfigClass, ModelClass } from './model.ts'
 
 /** What an Auto class stands for. */
@@ -39,6 +39,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
 
 /** The architecture of a config's model_type. @throws UnsupportedOptionError listing those there are */
 export async function architecture(model_type: unknown): Promise<Architecture> {
+  if (model_type === undefined)
+    throw new RushlightError(
+      `config.json: model_type is missing. Hint: it names the architecture; supported: ${Object.keys(ARCHITECTURES).join(', ')}`,
+    )
   if (typeof model_type !== 'string' || !Object.hasOwn(ARCHITECTURES, model_type))
     throw unsupported('config.json', 'model_type', model_type, Object.keys(ARCHITECTURES))
   return ARCHITECTURES[model_type]()

@@ -7,7 +7,7 @@ import { tidy } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { PreTrainedTokenizer } from '../tokenizers/tokenizer.ts'
 import { Callable } from '../util/callable.ts'
-import { checkOptions, unsupported } from '../util/errors.ts'
+import { checkOptions, RushlightError, unsupported } from '../util/errors.ts'
 import { ready } from '../wasm/index.ts'
 
 /** Options of a call. */
@@ -35,6 +35,8 @@ export class FeatureExtractionPipeline extends Callable<
     checkOptions('feature-extraction', options, ['pooling', 'normalize'])
     const { pooling = 'none', normalize = false } = options
     if (!POOLINGS.includes(pooling)) throw unsupported('feature-extraction', 'pooling', pooling, POOLINGS)
+    if (Array.isArray(texts) && texts.length === 0)
+      throw new RushlightError('feature-extraction: expected a text or a list of them, found an empty list')
     await ready()
     return no_grad(() =>
       tidy(() => {

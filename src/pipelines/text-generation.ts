@@ -5,7 +5,7 @@ import { AutoModelForCausalLM } from '../models/auto.ts'
 import type { PreTrainedModel } from '../models/model.ts'
 import type { PreTrainedTokenizer } from '../tokenizers/tokenizer.ts'
 import { Callable } from '../util/callable.ts'
-import { RushlightError } from '../util/errors.ts'
+import { RushlightError, shown } from '../util/errors.ts'
 
 /** A turn of a chat. */
 export interface Message {
@@ -43,8 +43,12 @@ export class TextGenerationPipeline extends Callable<
     options: TextGenerationOptions = {},
   ): Promise<TextGenerationOutput | TextGenerationOutput[]> {
     if (isChat(inputs) || typeof inputs === 'string') return this.one(inputs, options)
-    if (!Array.isArray(inputs) || inputs.length === 0)
-      throw new RushlightError('text-generation: expected a text, a chat [{ role, content }], or a list of them')
+    const list: readonly unknown[] = Array.isArray(inputs) ? inputs : []
+    const wrong = list.find((input) => typeof input !== 'string' && !isChat(input))
+    if (list.length === 0 || wrong !== undefined)
+      throw new RushlightError(
+        `text-generation: expected a text, a chat [{ role, content }], or a list of them, found ${shown(wrong ?? inputs)}`,
+      )
     const outputs: TextGenerationOutput[] = []
     for (const input of inputs as (string | Chat)[]) outputs.push(await this.one(input, options))
     return outputs

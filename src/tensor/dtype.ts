@@ -42,17 +42,23 @@ const ALIASES: Readonly<Record<string, DType>> = {
   bf16: 'bfloat16',
 }
 
+/** Whether there is a dtype of that name. */
+export function isDtype(name: unknown): name is string {
+  return typeof name === 'string' && plainName(name) !== undefined
+}
+
+function plainName(name: string): DType | undefined {
+  const plain = name.replace(/^torch\./, '')
+  if (Object.hasOwn(DTYPES, plain)) return plain as DType
+  return Object.hasOwn(ALIASES, plain) ? ALIASES[plain] : undefined
+}
+
 /**
  * The dtype of a name: Python's ('float32', 'torch.float32', 'long'), or transformers.js's ('fp32', 'fp16').
  * @throws RushlightError for another name, listing those there are
  */
 export function dtypeOf(name: string): DType {
-  const plain = name.replace(/^torch\./, '')
-  const dtype = Object.hasOwn(DTYPES, plain)
-    ? (plain as DType)
-    : Object.hasOwn(ALIASES, plain)
-      ? ALIASES[plain]
-      : undefined
+  const dtype = plainName(name)
   if (dtype) return dtype
   throw new RushlightError(
     `Unknown dtype '${name}'. Supported: ${Object.keys(DTYPES).join(', ')}. Hint: float64 is not among them; float32 is the widest`,

@@ -1,6 +1,6 @@
 // AutoTokenizer: a tokenizer from a model's directory or its .gguf file.
-import { LocalRepository, openFile, openGguf, type Repository } from '../io/index.ts'
-import { checkOptions, FileError, FileFormatError, RushlightError, unsupported } from '../util/errors.ts'
+import { LocalRepository, openFile, openGguf, Repository } from '../io/index.ts'
+import { checkOptions, FileError, FileFormatError, RushlightError, shown, unsupported } from '../util/errors.ts'
 import { builtin } from '../util/platform.ts'
 import type { AddedToken, TokenizerConfig, TokenizerJson } from './format.ts'
 import { tokenizerFromGguf } from './gguf.ts'
@@ -87,6 +87,8 @@ interface Contents {
 
 async function contentsOf(source: string | Repository, ggufFile: string | undefined): Promise<Contents> {
   if (typeof source === 'string' && /\.gguf$/i.test(source)) return fromGguf(source)
+  if ((typeof source !== 'string' || source === '') && !(source instanceof Repository))
+    throw new RushlightError(`AutoTokenizer.from_pretrained: expected a path, found ${shown(source)}`)
   const repository = typeof source === 'string' ? localDirectory(source) : source
   if (ggufFile !== undefined) return fromGguf(await repository.open(ggufFile))
   return fromRepository(repository)

@@ -56,6 +56,10 @@ export function unsupported(
 
 /** Refuses options that `where` does not know. @throws UnsupportedOptionError naming the first one and those there are */
 export function checkOptions(where: string, given: object, known: readonly string[]): void {
+  if (typeof given !== 'object' || given === null)
+    throw new RushlightError(
+      `${where}: expected options as an object, such as { ${known[0]}: … }, found ${shown(given)}`,
+    )
   for (const key of Object.keys(given))
     if (!known.includes(key))
       throw new UnsupportedOptionError(`${where}: unsupported option ${key}. Supported: ${known.join(', ')}`)
