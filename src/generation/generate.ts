@@ -1,7 +1,7 @@
 // generate(): one loop for greedy search and sampling over a key-value cache, with left-padded batches.
 import { DynamicCache } from '../models/cache.ts'
 import { batch, type IntInput } from '../models/inputs.ts'
-import type { LlamaCausalInputs } from '../models/llama.ts'
+import type { CausalInputs } from '../models/decoder.ts'
 import type { CausalLMOutput } from '../models/outputs.ts'
 import { type ModelClass, PreTrainedModel } from '../models/model.ts'
 import { randomSeed } from '../ops/random.ts'
@@ -29,7 +29,7 @@ export interface GenerateOptions extends Partial<GenerationConfig> {
   signal?: AbortSignal
 }
 
-type CausalLM = PreTrainedModel<PreTrainedModel['config'], [inputs: LlamaCausalInputs], CausalLMOutput>
+type CausalLM = PreTrainedModel<PreTrainedModel['config'], [inputs: CausalInputs], CausalLMOutput>
 
 const HINT = "Hint: generate({ ...tokenizer(text, { return_tensors: 'pt' }), max_new_tokens: 20 })"
 
@@ -128,7 +128,7 @@ function nextScores(
     'int64',
   )
   const { supports_cache } = model.constructor as unknown as ModelClass
-  const inputs: LlamaCausalInputs = { input_ids, ...(supports_cache && { past_key_values: cache, logits_to_keep: 1 }) }
+  const inputs: CausalInputs = { input_ids, ...(supports_cache && { past_key_values: cache, logits_to_keep: 1 }) }
   if (padded) {
     inputs.attention_mask = Tensor.from(masks.flat(), [B, length], 'int64')
     inputs.position_ids = Tensor.from(

@@ -3,6 +3,22 @@ import { no_grad } from '../tensor/autograd.ts'
 import { keep, tidy } from '../tensor/scope.ts'
 import { Tensor } from '../tensor/tensor.ts'
 
+/** What a model's layers write to and read from. */
+export interface Cache {
+  /** Tokens seen so far. */
+  get_seq_length(): number
+  /**
+   * Appends keys and values (B,Hkv,T,D) of a layer. Returns views of what its queries may look at, always the last positions,
+   * valid until the next update. `window`: the layer looks at the last so many positions only, so older ones may be dropped.
+   */
+  update(keys: Tensor, values: Tensor, layer: number, window?: number | null): { keys: Tensor; values: Tensor }
+  /** State of a layer that is not attention (convolutions, recurrences), by name. */
+  state(layer: number, name: string): Tensor | undefined
+  /** Takes over such a state, out of all scopes, and frees the one it replaces. */
+  set_state(layer: number, name: string, value: Tensor): void
+  dispose(): void
+}
+
 interface Layer {
   keys: Tensor // (B,Hkv,capacity,D)
   values: Tensor
@@ -10,8 +26,9 @@ interface Layer {
 }
 
 /** Grows as generation goes on: capacity doubles, so that appending a token copies that token alone. */
-export class DynamicCache {
+export class DynamicCache implements Cache {
   private readonly layers: Layer[] = []
+  private readonly states = new Map<string, Tensor>()
 
   /** Tokens held. */
   get_seq_length(): number {
@@ -39,8 +56,19 @@ export class DynamicCache {
     for (const layer of this.layers) layer.length = Math.min(layer.length, length)
   }
 
+  state(layer: number, name: string): Tensor | undefined {
+    return this.states.get(`${layer}.${name}`)
+  }
+
+  set_state(layer: number, name: string, value: Tensor): void {
+    this.state(layer, name)?.dispose()
+    this.states.set(`${layer}.${name}`, keep(value))
+  }
+
   /** Gives the memory back. */
   dispose(): void {
+    for (const state of this.states.values()) state.dispose()
+    this.states.clear()
     for (const { keys, values } of this.layers) {
       keys.dispose()
       values.dispose()

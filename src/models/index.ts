@@ -17,20 +17,18 @@ export {
   BertLMHeadModel,
   BertModel,
 } from './bert.ts'
-export { DynamicCache } from './cache.ts'
+export { type Cache, DynamicCache } from './cache.ts'
 export {
   PreTrainedConfig,
   PreTrainedConfig as PretrainedConfig,
   type RopeParameters,
   ropeParameters,
 } from './config.ts'
+export type { CausalInputs, DecoderClassifierInputs, DecoderInputs } from './decoder.ts'
 export {
-  type LlamaCausalInputs,
-  type LlamaClassifierInputs,
   LlamaConfig,
   LlamaForCausalLM,
   LlamaForSequenceClassification,
-  type LlamaInputs,
   LlamaModel,
 } from './llama.ts'
 export { PreTrainedModel } from './model.ts'

@@ -1,6 +1,6 @@
 // What models return, under transformers' names. Fields that were not asked for are absent.
 import type { Tensor } from '../tensor/tensor.ts'
-import type { DynamicCache } from './cache.ts'
+import type { Cache } from './cache.ts'
 
 /** Of a model without a head. */
 export interface BaseModelOutput {
@@ -8,9 +8,11 @@ export interface BaseModelOutput {
   last_hidden_state: Tensor
   /** (B,H): BERT's first token through its pooler. */
   pooler_output?: Tensor
-  past_key_values?: DynamicCache
+  past_key_values?: Cache
   /** Embeddings, then the output of each layer: (B,T,H) each. */
   hidden_states?: Tensor[]
+  /** Weights of each layer's attention, (B,Hq,T,S). */
+  attentions?: Tensor[]
 }
 
 /** Of a language model. */
@@ -19,8 +21,10 @@ export interface CausalLMOutput {
   loss?: Tensor
   /** (B,T,V), or the last `logits_to_keep` positions of it. */
   logits: Tensor
-  past_key_values?: DynamicCache
+  past_key_values?: Cache
   hidden_states?: Tensor[]
+  /** Weights of each layer's attention, (B,Hq,T,S). */
+  attentions?: Tensor[]
 }
 
 /** Of a classifier of sequences. */
@@ -29,4 +33,6 @@ export interface SequenceClassifierOutput {
   /** (B,C) */
   logits: Tensor
   hidden_states?: Tensor[]
+  /** Weights of each layer's attention, (B,Hq,T,S). */
+  attentions?: Tensor[]
 }

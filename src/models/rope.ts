@@ -60,6 +60,15 @@ const ROPE_TYPES: Readonly<Record<string, RopeType>> = {
   },
 }
 
+/** Cosines and sines of the tokens of a call. */
+export interface Angles {
+  cos: Tensor
+  sin: Tensor
+}
+
+/** The angles for a type of layer. */
+export type Rotation = (layer_type?: string) => Angles
+
 /** Tables of cosines and sines for a model's heads, made for as many positions as have been asked for. */
 export class RotaryEmbedding {
   private readonly frequencies: Frequencies
@@ -76,9 +85,14 @@ export class RotaryEmbedding {
 
   /**
    * Cosines and sines of positions: (T, D/2) for consecutive ones, given by their first and number;
-   * (B, T, D/2) for those of a tensor of int64.
+   * (B, T, D/2) for those of a tensor of int64. They are made at once, for every type of layer, in the present scope.
    */
-  at(positions: Tensor | { start: number; length: number }): { cos: Tensor; sin: Tensor } {
+  at(positions: Tensor | { start: number; length: number }): Rotation {
+    const angles = this.anglesAt(positions)
+    return () => angles
+  }
+
+  private anglesAt(positions: Tensor | { start: number; length: number }): Angles {
     if (positions instanceof Tensor) {
       const { cos, sin } = this.table(positions.numel() === 0 ? 0 : positions.max().item() + 1)
       const rows = positions.reshape([-1])
@@ -90,7 +104,7 @@ export class RotaryEmbedding {
     return { cos: cos.narrow(0, start, length), sin: sin.narrow(0, start, length) }
   }
 
-  private table(positions: number): { cos: Tensor; sin: Tensor } {
+  private table(positions: number): Angles {
     if (!this.cos || !this.sin || this.cos.shape[0] < positions) {
       const { inv_freq, attention_scaling } = this.frequencies
       const size = Math.max(256, 2 ** Math.ceil(Math.log2(Math.max(positions, 1))))

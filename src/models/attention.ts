@@ -1,0 +1,96 @@
+// Attention of a decoder's layer: the fused op with the cache and the masks around it, or by plain products where weights are asked for.
+import * as F from '../nn/functional.ts'
+import { arange } from '../ops/creation.ts'
+import { where } from '../ops/compare.ts'
+import { keep } from '../tensor/scope.ts'
+import { Tensor } from '../tensor/tensor.ts'
+import type { Cache } from './cache.ts'
+import type { Rotation } from './rope.ts'
+
+/** Where the tokens of a call stand: what every layer needs beside the states themselves. */
+export interface Context {
+  /** (B,T) of int64, or consecutive ones by their first and number. */
+  positions: Tensor | { start: number; length: number }
+  /** (B,S) of bool: which of the cached and new tokens are not padding; null when all are. */
+  key_padding_mask: Tensor | null
+  cache: Cache | null
+  /** Filled with each layer's weights (B,Hq,T,S), kept out of all scopes, where they are asked for. */
+  attentions: Tensor[] | null
+  /** Cosines and sines (T,P) or (B,T,P) of the positions; of a type of layer, where types differ. */
+  rotary: Rotation
+}
+
+export interface AttentionOptions {
+  /** Index of the layer in the cache. */
+  layer: number
+  /** Of the scores; 1/√D by default. */
+  scale?: number
+  /** How many positions a query looks at, its own included; all by default. */
+  window?: number | null
+  softcap?: number | null
+  /** (Hq): ALiBi's slopes. */
+  alibi_slopes?: Tensor | null
+  dropout_p?: number
+}
+
+/** Heads of a projection: (B,T,H·D) to (B,H,T,D). */
+export function splitHeads(x: Tensor, headDim: number): Tensor {
+  const [B, T, width] = x.shape
+  return x.view([B, T, width / headDim, headDim]).transpose(1, 2)
+}
+
+/**
+ * Causal attention of queries (B,Hq,T,D) over the cached and new keys and values (B,Hkv,T,D): (B,T,Hq·D). Heads are shared where
+ * there are fewer of keys.
+ */
+export function attend(q: Tensor, k: Tensor, v: Tensor, context: Context, options: AttentionOptions): Tensor {
+  const { cache, attentions } = context
+  const { layer, window = null } = options
+  const { keys, values } = cache ? cache.update(k, v, layer, window) : { keys: k, values: v } // (B,Hkv,S,D)
+  const S = keys.shape[2]
+  const mask = context.key_padding_mask
+  const padding = mask && mask.shape[1] > S ? mask.slice(1, mask.shape[1] - S) : mask // a windowed cache has the last S alone
+  const out = attentions
+    ? weighed(q, keys, values, padding, options, attentions)
+    : F.scaled_dot_product_attention(q, keys, values, {
+        is_causal: true,
+        enable_gqa: true,
+        key_padding_mask: padding,
+        window_size: [window === null ? -1 : window - 1, -1],
+        scale: options.scale,
+        softcap: options.softcap ?? 0,
+        alibi_slopes: options.alibi_slopes ?? null,
+        dropout_p: options.dropout_p ?? 0,
+      }) // (B,Hq,T,D)
+  const [B, Hq, T, D] = out.shape
+  return out.transpose(1, 2).reshape([B, T, Hq * D])
+}
+
+/** The same, step by step, so that the weights can be handed out (attn_implementation: 'eager'). */
+function weighed(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  padding: Tensor | null,
+  { scale, window = null, softcap, alibi_slopes, dropout_p = 0 }: AttentionOptions,
+  attentions: Tensor[],
+): Tensor {
+  const [, Hq, T, D] = q.shape
+  const [, Hkv, S] = k.shape
+  const shared = (x: Tensor) => (Hq === Hkv ? x : x.repeat_interleave(Hq / Hkv, 1))
+  let scores = q.matmul(shared(k).transpose(2, 3)).mul(scale ?? 1 / Math.sqrt(D)) // (B,Hq,T,S)
+  if (softcap) scores = scores.div(softcap).tanh().mul(softcap)
+  const distance = arange(S - T, S)
+    .unsqueeze(1)
+    .sub(arange(S)) // (T,S): how far a key lies before its query
+  if (alibi_slopes) scores = scores.sub(alibi_slopes.view([Hq, 1, 1]).mul(distance.to('float32')))
+  let seen = distance.ge(0)
+  if (window !== null) seen = seen.logical_and(distance.lt(window))
+  if (padding) seen = seen.logical_and(padding.unsqueeze(1).unsqueeze(1)) // (B,1,T,S)
+  const weights = where(seen, scores, Tensor.from([LOWEST], [], 'float32')).softmax(-1)
+  attentions.push(keep(weights))
+  return F.dropout(weights, dropout_p, dropout_p > 0).matmul(shared(v))
+}
+
+/** What Python masks with: rows without anything to see stay finite. */
+const LOWEST = -3.4028234663852886e38
