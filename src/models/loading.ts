@@ -6,12 +6,11 @@ import { quantize_modules } from '../quant/layers.ts'
 import { QuantizedWeight } from '../quant/weight.ts'
 import { no_grad } from '../tensor/autograd.ts'
 import { type DType, DTYPES, isFloating } from '../tensor/dtype.ts'
-import { tidy } from '../tensor/scope.ts'
+import { keep, tidy } from '../tensor/scope.ts'
 import { numelOf, show } from '../tensor/shape.ts'
 import { Storage } from '../tensor/storage.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { RushlightError } from '../util/errors.ts'
-import { u8View } from '../wasm/index.ts'
 
 /** What of the checkpoint and the model does not go together (transformers' `output_loading_info`). */
 export interface LoadingInfo {
@@ -29,11 +28,15 @@ export interface Place {
   name: string
   /** For each row of the weight, its row in the file; absent where they are the same. */
   rows?: (row: number) => number
+  /** Whether the file has the matrix the other way round, [in, out]. */
+  transposed?: boolean
 }
 
 export interface LoadOptions {
   /** dtype of the floating weights; 'auto' keeps each as it is stored, blocks included (default). */
   dtype?: DType | 'auto'
+  /** The block format that a weight is rounded to, whatever it is stored as; undefined leaves it to `dtype`. */
+  quantize?: (name: string, shape: readonly number[]) => FormatName | undefined
   /** Where a tensor belongs; null for one that is left out on purpose. By default each belongs where its name says. */
   place?: (name: string) => Place | null
   /** Throws when anything is missing, unexpected or mis-shaped (default), or tells of it in the result alone. */
@@ -45,6 +48,7 @@ interface Spelling {
   readonly base_model_prefix: string
   readonly rename: readonly { from: RegExp; to: string }[]
   readonly ignore_unexpected: readonly RegExp[]
+  readonly transposed?: readonly RegExp[]
 }
 
 /**
@@ -52,7 +56,7 @@ interface Spelling {
  * without its prefix; a base model takes its part of a checkpoint with a head.
  */
 export function placesBy(
-  { base_model_prefix: prefix, rename, ignore_unexpected }: Spelling,
+  { base_model_prefix: prefix, rename, ignore_unexpected, transposed = [] }: Spelling,
   module: Module,
   checkpoint: Checkpoint,
 ): (name: string) => Place | null {
@@ -61,12 +65,14 @@ export function placesBy(
   const names = [...checkpoint.tensors.keys()].map(spelled)
   const foreign =
     prefix === '' && !names.some((name) => own.has(name)) ? commonPrefix(names, (rest) => own.has(rest)) : ''
+  const place = (name: string): Place =>
+    transposed.some((pattern) => pattern.test(name)) ? { name, transposed: true } : { name }
   return (found) => {
     const name = spelled(found)
-    if (foreign !== '') return name.startsWith(foreign) ? { name: name.slice(foreign.length) } : null // the rest is a head's
+    if (foreign !== '') return name.startsWith(foreign) ? place(name.slice(foreign.length)) : null // the rest is a head's
     const prefixed = `${prefix}.${name}`
-    if (own.has(name)) return { name }
-    if (own.has(prefixed)) return { name: prefixed }
+    if (own.has(name)) return place(name)
+    if (own.has(prefixed)) return place(prefixed)
     return ignore_unexpected.some((pattern) => pattern.test(name) || pattern.test(prefixed)) ? null : { name }
   }
 }
@@ -94,34 +100,136 @@ export async function loadWeights(
   checkpoint: Checkpoint,
   options: LoadOptions = {},
 ): Promise<LoadingInfo> {
-  const { dtype = 'auto', strict = true } = options
+  const { dtype = 'auto', quantize, strict = true } = options
   const { jobs, info } = match(module, checkpoint, options)
   const report = describe(info)
   if (strict && report) throw new RushlightError(`${checkpoint.name}: the weights do not fit the model.\n${report}`)
 
   const staging = new Staging()
   try {
-    if (dtype === 'auto') await keepBlocks(module, jobs)
-    for (const { stored, target, rows } of jobs) {
-      if (isFormat(stored.type)) {
-        if (dtype !== 'auto') await readBlocks(stored, target, dtype, rows)
-        continue
-      }
-      const kept = dtypeIn(stored)
-      const wanted = dtype === 'auto' || !isFloating(kept) ? kept : dtype
-      const storage = Storage.allocate(numelOf(target.shape) * DTYPES[wanted].bytes, 'weights')
-      try {
-        await read(stored, storage, wanted, rows, staging)
-      } catch (error) {
-        storage.release()
-        throw error
-      }
-      target.adopt(storage, wanted)
+    const quantized = quantizedPlaces(module, jobs, dtype, quantize)
+    for (const job of jobs) {
+      const weight = quantized.get(job.name)
+      if (weight) await fillBlocks(job, weight, staging)
+      else await fillTensor(job, dtype, staging)
     }
   } finally {
     staging.release()
   }
   return info
+}
+
+/** Puts quantized modules where weights are stored in blocks and stay so, and where they are to be rounded to blocks. */
+function quantizedPlaces(
+  module: Module,
+  jobs: readonly Job[],
+  dtype: DType | 'auto',
+  quantize: LoadOptions['quantize'] = () => undefined,
+): ReadonlyMap<string, QuantizedWeight> {
+  const formats = new Map<string, FormatName>()
+  for (const { name, stored, target } of jobs) {
+    const chosen = quantize(name, target.shape)
+    if (chosen) formats.set(name, chosen)
+    else if (dtype === 'auto' && isFormat(stored.type)) formats.set(name, formatOf(stored.type))
+  }
+  if (formats.size === 0) return new Map()
+  const weights = quantize_modules(module, (name) => formats.get(name))
+  for (const [name, format] of formats)
+    if (!weights.has(name))
+      throw new RushlightError(
+        `${name} cannot be kept as ${format}, which only a Linear or an Embedding can hold. Hint: dtype: 'float32'`,
+      )
+  return weights
+}
+
+/** Fills a quantized weight: with the blocks as they are stored, or rounding what is stored otherwise. */
+async function fillBlocks(job: Job, weight: QuantizedWeight, staging: Staging): Promise<void> {
+  const { stored, rows, transposed } = job
+  const raw = weight.raw()
+  if (isFormat(stored.type) && formatOf(stored.type) === weight.format) await stored.source.readInto(raw, stored.offset)
+  else if (!transposed) await eachPiece(stored, staging, (piece, first) => weight.fillRows(piece, first))
+  else {
+    const whole = flat(await read(job, 'float32', staging), numelOf(weight.shape), 'float32')
+    tidy(() => weight.fillRows(whole.view(weight.shape), 0))
+    whole.dispose()
+  }
+  weight.seal(transposed ? undefined : rows)
+}
+
+/** Fills a parameter in the dtype that is wanted. */
+async function fillTensor(job: Job, dtype: DType | 'auto', staging: Staging): Promise<void> {
+  const kept = isFormat(job.stored.type) ? 'float32' : dtypeIn(job.stored)
+  const wanted = dtype === 'auto' || !isFloating(kept) ? kept : dtype
+  job.target.adopt(await read(job, wanted, staging), wanted)
+}
+
+/** A tensor's elements in a storage of their own: read straight, or by way of pieces where they must be converted or moved. */
+async function read({ stored, rows, transposed }: Job, dtype: DType, staging: Staging): Promise<Storage> {
+  const n = numelOf(stored.shape)
+  const storage = Storage.allocate(n * DTYPES[dtype].bytes, 'weights')
+  const whole = flat(storage.retain(), n, dtype)
+  try {
+    const asStored = !isFormat(stored.type) && dtypeIn(stored) === dtype
+    if (asStored && !rows && !transposed) await readElements(stored, 0, n, () => whole.view1d())
+    else {
+      const [height, width] = matrixOf(stored.shape)
+      const places = rows && inverse(rows, height)
+      await eachPiece(stored, staging, (piece, first) => {
+        const count = piece.shape[0]
+        if (transposed) whole.view([width, height]).narrow(1, first, count).copy_(piece.t())
+        else if (!places) whole.view([height, width]).narrow(0, first, count).copy_(piece)
+        else {
+          const matrix = whole.view([height, width])
+          for (let i = 0; i < count; i++) matrix.select(0, places[first + i]).copy_(piece.select(0, i))
+        }
+      })
+    }
+    return storage
+  } catch (error) {
+    storage.release()
+    throw error
+  } finally {
+    whole.dispose()
+  }
+}
+
+/** The rows of a stored tensor, a few megabytes at a time, as (rows, width) in its own dtype, or float32 from blocks. */
+async function eachPiece(
+  stored: StoredTensor,
+  staging: Staging,
+  use: (piece: Tensor, first: number) => void,
+): Promise<void> {
+  const [height, width] = matrixOf(stored.shape)
+  const inBlocks = isFormat(stored.type)
+  const kept = inBlocks ? 'float32' : dtypeIn(stored)
+  const step = Math.max(Math.floor(PIECE / (width * DTYPES[kept].bytes)), 1)
+  for (let first = 0; first < height; first += step) {
+    const count = Math.min(step, height - first)
+    if (inBlocks) {
+      const weight = new QuantizedWeight(formatOf(stored.type), [count, width])
+      try {
+        await stored.source.readInto(weight.raw(), stored.offset + (stored.bytes / height) * first)
+        weight.seal()
+        no_grad(() => tidy(() => use(weight.dequantize(), first)))
+      } finally {
+        weight.dispose()
+      }
+    } else {
+      const piece = staging.tensor(count * width, kept)
+      try {
+        await readElements(stored, first * width, count * width, () => piece.view1d())
+        no_grad(() => tidy(() => use(piece.view([count, width]), first)))
+      } finally {
+        piece.dispose()
+      }
+    }
+  }
+}
+
+/** A shape as rows and their width; a vector is a column. */
+function matrixOf(shape: readonly number[]): [height: number, width: number] {
+  const height = shape[0] ?? 1
+  return [height, height === 0 ? 0 : numelOf(shape) / height]
 }
 
 interface Job extends Place {
@@ -143,17 +251,18 @@ function match(
   for (const [found, stored] of checkpoint.tensors) {
     const placed = place(found)
     if (!placed) continue
-    const { name, rows } = placed
+    const { name, transposed = false } = placed
     const target = own.get(name)
     const other = sources.get(name)
     if (other !== undefined)
       throw new RushlightError(`${checkpoint.name}: both ${other} and ${found} are the weight ${name}`)
     sources.set(name, found)
     if (!target) info.unexpected_keys.push(found)
-    else if (show(target.shape) !== show(stored.shape)) info.mismatched_keys.push([name, stored.shape, target.shape])
+    else if (show(target.shape) !== show(transposed ? [...stored.shape].reverse() : stored.shape))
+      info.mismatched_keys.push([name, stored.shape, target.shape])
     else if (!loaded.has(target)) {
       loaded.add(target)
-      jobs.push({ name, stored, target, rows })
+      jobs.push({ ...placed, stored, target })
     }
   }
   const misfits = new Set(info.mismatched_keys.map(([name]) => own.get(name)))
@@ -172,112 +281,9 @@ function describe({ missing_keys, unexpected_keys, mismatched_keys }: LoadingInf
   return lines.join('\n')
 }
 
-/** Reads a tensor into its storage: straight, or by way of pieces in its own dtype. */
-async function read(
-  stored: StoredTensor,
-  storage: Storage,
-  dtype: DType,
-  rows: Job['rows'],
-  staging: Staging,
-): Promise<void> {
-  const kept = dtypeIn(stored)
-  const n = numelOf(stored.shape)
-  if (n === 0) return
-  if (kept === dtype && !rows) {
-    const whole = flat(storage, n, dtype)
-    try {
-      return await readElements(stored, 0, n, () => whole.view1d())
-    } finally {
-      whole.dispose()
-    }
-  }
-
-  const height = rows ? stored.shape[0] : n
-  const width = n / height // elements of a row; without an order of rows each element is one
-  const places = rows && inverse(rows, height)
-  const rowBytes = width * DTYPES[dtype].bytes
-  const step = Math.max(Math.floor(PIECE / (width * DTYPES[kept].bytes)), 1)
-  for (let first = 0; first < height; first += step) {
-    const count = Math.min(step, height - first)
-    const piece = staging.tensor(count * width, kept)
-    try {
-      await readElements(stored, first * width, count * width, () => piece.view1d())
-      no_grad(() =>
-        tidy(() => {
-          const { ptr } = piece.to(dtype)
-          const put = (row: number, from: number, length: number) =>
-            u8View(storage.ptr + row * rowBytes, length * rowBytes).set(
-              u8View(ptr + from * rowBytes, length * rowBytes),
-            )
-          if (!places) put(first, 0, count)
-          else for (let i = 0; i < count; i++) put(places[first + i], i, 1)
-        }),
-      )
-    } finally {
-      piece.dispose()
-    }
-  }
-}
-
-/** Weights stored in blocks stay so: quantized modules take their places, and the blocks are read into them as they are. */
-async function keepBlocks(module: Module, jobs: Job[]): Promise<void> {
-  const inBlocks = new Map(jobs.filter(({ stored }) => isFormat(stored.type)).map((job) => [job.name, job]))
-  if (inBlocks.size === 0) return
-  const weights = quantize_modules(module, (name) => {
-    const job = inBlocks.get(name)
-    return job && formatOf(job.stored.type)
-  })
-  for (const [name, { stored, rows }] of inBlocks) {
-    const weight = weights.get(name)
-    if (!weight)
-      throw new RushlightError(
-        `${stored.source.name}: ${name} is stored as ${stored.type}, which only a Linear or an Embedding can hold. Hint: dtype: 'float32'`,
-      )
-    await stored.source.readInto(weight.raw(), stored.offset)
-    weight.seal(rows)
-  }
-}
-
-/** Reads blocks into a weight of a floating dtype, by a few megabytes at a time. */
-async function readBlocks(stored: StoredTensor, target: Tensor, dtype: DType, rows: Job['rows']): Promise<void> {
-  const [height, width] = stored.shape
-  const format: FormatName = formatOf(stored.type)
-  const places = rows && inverse(rows, height)
-  const rowBytes = width * DTYPES[dtype].bytes
-  const storage = Storage.allocate(height * rowBytes, 'weights')
-  const step = Math.max(Math.floor(PIECE / (4 * width)), 1)
-  try {
-    for (let first = 0; first < height; first += step) {
-      const count = Math.min(step, height - first)
-      const piece = new QuantizedWeight(format, [count, width])
-      try {
-        await stored.source.readInto(piece.raw(), stored.offset + (stored.bytes / height) * first)
-        piece.seal()
-        no_grad(() =>
-          tidy(() => {
-            const { ptr } = piece.dequantize().to(dtype)
-            const put = (row: number, from: number, length: number) =>
-              u8View(storage.ptr + row * rowBytes, length * rowBytes).set(
-                u8View(ptr + from * rowBytes, length * rowBytes),
-              )
-            if (!places) put(first, 0, count)
-            else for (let i = 0; i < count; i++) put(places[first + i], i, 1)
-          }),
-        )
-      } finally {
-        piece.dispose()
-      }
-    }
-  } catch (error) {
-    storage.release()
-    throw error
-  }
-  target.adopt(storage, dtype)
-}
-
-/** The first `n` elements of a storage. */
+/** The first `n` elements of a storage, whose reference it takes over. */
 function flat(storage: Storage, n: number, dtype: DType): Tensor {
-  return new Tensor(storage.retain(), [n], [1], 0, dtype)
+  return keep(new Tensor(storage, [n], [1], 0, dtype))
 }
 
 /** Where each row of the file goes, from where each row comes from. */
@@ -297,7 +303,7 @@ class Staging {
       this.release()
       this.storage = Storage.allocate(bytes, 'loading')
     }
-    return flat(this.storage, n, dtype)
+    return flat(this.storage.retain(), n, dtype)
   }
 
   release(): void {

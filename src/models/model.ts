@@ -23,6 +23,7 @@ export interface ModelClass<M extends PreTrainedModel = PreTrainedModel> {
   readonly base_model_prefix: string
   readonly rename: readonly Rename[]
   readonly ignore_unexpected: readonly RegExp[]
+  readonly transposed: readonly RegExp[]
   readonly supports_cache: boolean
 }
 
@@ -50,6 +51,8 @@ export abstract class PreTrainedModel<
   /** Weights in checkpoints that this class does without. */
   static readonly ignore_unexpected: readonly RegExp[] = []
 
+  /** Weights that checkpoints hold the other way round, [in, out], by their name in the model. */
+  static readonly transposed: readonly RegExp[] = []
   /** Whether forward takes past_key_values and logits_to_keep, which generate() saves work with. */
   static readonly supports_cache: boolean = false
 

@@ -34,12 +34,17 @@ export class QuantizedWeight {
     const weight = new QuantizedWeight(format, tensor.shape)
     if (!tensor.is_floating_point()) throw new DTypeError(`quantize: expected a floating tensor, found ${tensor.dtype}`)
     weight.allocate()
-    tidy(() => {
-      const x = asContiguous(tensor.to('float32'))
-      pack(format, x.ptr, weight.parameter.ptr, x.numel() / BLOCK)
-    })
+    weight.fillRows(tensor, 0)
     weight.seal()
     return weight
+  }
+
+  /** Rounds rows (count, columns) into their places from row `first` on. After `raw`, before `seal`. */
+  fillRows(rows: Tensor, first: number): void {
+    tidy(() => {
+      const x = asContiguous(rows.to('float32'))
+      pack(this.format, x.ptr, this.parameter.ptr + first * rowBytes(this.format, this.shape[1]), x.numel() / BLOCK)
+    })
   }
 
   /** Bytes of the blocks as files have them. */

@@ -11,10 +11,13 @@ import {
   writeSafetensors,
 } from '../../src/io/index.ts'
 import { type LoadOptions, loadWeights, placesBy } from '../../src/models/loading.ts'
+import { Linear } from '../../src/nn/layers.ts'
 import { Module } from '../../src/nn/module.ts'
 import { Parameter } from '../../src/nn/parameter.ts'
 import '../../src/ops/index.ts'
-import { toBfloat16, toFloat16 } from '../../src/tensor/half.ts'
+import { QuantizedLinear } from '../../src/quant/layers.ts'
+import { fromFloat16, toBfloat16, toFloat16 } from '../../src/tensor/half.ts'
+import { tidy } from '../../src/tensor/scope.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 import { RushlightError } from '../../src/util/errors.ts'
 import { heapUsage, resetPeak } from '../../src/wasm/index.ts'
@@ -40,6 +43,17 @@ class Tree extends Module<[], void> {
     this.a = new Leaf(rows, columns)
     this.b = new Leaf(rows, columns)
     this.tied = this.a.weight
+  }
+  forward() {}
+}
+
+class Pair extends Module<[], void> {
+  a: Linear | QuantizedLinear
+  b: Linear | QuantizedLinear
+  constructor(rows: number, columns: number) {
+    super()
+    this.a = new Linear(columns, rows)
+    this.b = new Linear(columns, rows)
   }
   forward() {}
 }
@@ -106,6 +120,39 @@ test('tied weights are loaded once, from any of their names', async () => {
     assert.equal(info, { missing_keys: [], unexpected_keys: [], mismatched_keys: [] })
     tree.dispose()
   }
+})
+
+test('a matrix that is stored the other way round, in any dtype, and into blocks', async () => {
+  const before = heapUsage().used
+  const [N, K] = [6, 64]
+  const turned = stored('a.weight', [K, N]) // element (k, n) is its place in the file
+  const tensors = [turned, stored('a.bias', [N]), stored('b.weight', [N, K]), stored('b.bias', [N])]
+  const place = (name: string) => ({ name, transposed: name === 'a.weight' })
+  const file = [...ramp(N * K)]
+  const expected = Array.from({ length: N * K }, (_, i) => file[(i % K) * N + Math.floor(i / K)])
+  const loaded = async (options: LoadOptions) => {
+    const pair = new Pair(N, K)
+    await loadWeights(pair, await checkpointOf(tensors), { place, ...options })
+    return pair
+  }
+  const plain = await loaded({})
+  assert.equal(numbers((plain.a as Linear).weight), expected)
+  const half = await loaded({ dtype: 'float16' })
+  assert.equal(
+    numbers((half.a as Linear).weight),
+    expected.map((x) => fromFloat16(toFloat16(x))),
+  )
+  const rounded = await loaded({ quantize: (_, shape) => (shape.length === 2 ? 'q8_0' : undefined) })
+  tidy(() => {
+    for (const name of ['a', 'b'] as const) {
+      assert.instance(rounded[name], QuantizedLinear)
+      const wanted = QuantizedLinear.from(plain[name] as Linear, 'q8_0').weight
+      assert.equal(numbers((rounded[name] as QuantizedLinear).weight.dequantize()), numbers(wanted.dequantize()))
+      wanted.dispose()
+    }
+  })
+  for (const pair of [plain, half, rounded]) pair.dispose()
+  assert.is(heapUsage().used, before)
 })
 
 test('one error lists everything that does not fit, and nothing is loaded', async () => {
