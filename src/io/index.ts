@@ -23,5 +23,14 @@ export {
   writeShardedSafetensors,
 } from './safetensors.ts'
 export { type ByteSink, bytesSink, fileSink } from './sink.ts'
-export { blobSource, type ByteSource, bytesSource, type Destination, openFile, openUrl, readBytes } from './source.ts'
+export {
+  blobSource,
+  type ByteSource,
+  bytesSource,
+  type Destination,
+  fileError,
+  openFile,
+  openUrl,
+  readBytes,
+} from './source.ts'
 export { load_file, readTensor, save_file, toWrite } from './tensors.ts'

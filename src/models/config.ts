@@ -1,5 +1,6 @@
 // Configurations: a repository's config.json as an object with the architecture's defaults behind it.
 import { RushlightError, shown } from '../util/errors.ts'
+import { pythonJson } from '../util/json.ts'
 
 /** Rotary positions, in transformers v5's spelling. */
 export interface RopeParameters {
@@ -34,6 +35,9 @@ export interface PreTrainedConfig extends Readonly<typeof common> {
   readonly [key: string]: unknown
 }
 
+/** Keys of a call that are not part of what a configuration is. */
+const UNSAVED = ['attn_implementation', '_attn_implementation', '_name_or_path', '_commit_hash']
+
 /**
  * Base of configurations (transformers.PreTrainedConfig). Keys keep the repository's spelling, unknown ones included;
  * those a repository does not say come from the architecture's defaults. A plain object is accepted wherever a config is.
@@ -43,10 +47,14 @@ export class PreTrainedConfig {
   /** Defaults of the architecture. */
   static readonly defaults: Readonly<Record<string, unknown>> = {}
 
+  /** What was given, in its order and spelling. */
+  readonly #given: Readonly<Record<string, unknown>>
+
   constructor(given: Readonly<Record<string, unknown>> = {}) {
     const { model_type, defaults } = new.target
     const { num_labels, torch_dtype, ...rest } = given
     checkNumbers(model_type, defaults, rest)
+    this.#given = given
     Object.assign(this, common, defaults, rest, { model_type })
     const own = this as Record<string, unknown>
     if (torch_dtype !== undefined && rest.dtype === undefined) own.dtype = torch_dtype
@@ -60,9 +68,32 @@ export class PreTrainedConfig {
     return Object.keys(this.id2label).length
   }
 
-  /** A plain object, as config.json holds it. */
+  /** A plain object, as config.json holds it, with every default. */
   to_dict(): Record<string, unknown> {
     return { ...this }
+  }
+
+  /** What was given, in its spelling (`torch_dtype`, `rope_scaling` …), with what has been changed since and what differs from the defaults. */
+  to_diff_dict(): Record<string, unknown> {
+    const { model_type, defaults } = this.constructor as typeof PreTrainedConfig
+    const standard: Record<string, unknown> = { ...common, ...defaults }
+    const own: Record<string, unknown> = { ...this }
+    const out: Record<string, unknown> = {}
+    for (const key of Object.keys(this.#given)) {
+      if (key === 'torch_dtype') out[key] = own.dtype
+      else if (key !== 'num_labels' && Object.hasOwn(own, key)) out[key] = own[key]
+    }
+    for (const [key, value] of Object.entries(own)) {
+      const said = Object.hasOwn(out, key) || (key === 'dtype' && Object.hasOwn(out, 'torch_dtype'))
+      if (!said && JSON.stringify(value) !== JSON.stringify(standard[key])) out[key] = value
+    }
+    for (const key of UNSAVED) delete out[key]
+    return { ...out, model_type }
+  }
+
+  /** The text of config.json. */
+  to_json_string(): string {
+    return pythonJson(this.to_diff_dict())
   }
 }
 

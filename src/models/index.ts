@@ -5,7 +5,7 @@ export {
   AutoModelForCausalLM,
   AutoModelForMaskedLM,
   AutoModelForSequenceClassification,
-  type FromPretrainedOptions,
+  type FromConfigOptions,
 } from './auto.ts'
 export {
   type BertClassifierInputs,
@@ -32,4 +32,8 @@ export {
   LlamaModel,
 } from './llama.ts'
 export { PreTrainedModel } from './model.ts'
+export type { LoadingInfo } from './loading.ts'
+export type { FromPretrainedOptions } from './pretrained.ts'
+export { type Architecture, registerArchitecture, type Task } from './registry.ts'
+export type { SaveOptions, SaveTarget } from './saving.ts'
 export type { BaseModelOutput, CausalLMOutput, SequenceClassifierOutput } from './outputs.ts'

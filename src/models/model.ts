@@ -4,8 +4,12 @@ import { Embedding, LayerNorm, Linear, RMSNorm } from '../nn/layers.ts'
 import { Module } from '../nn/module.ts'
 import { Parameter } from '../nn/parameter.ts'
 import { type DType, isFloating } from '../tensor/dtype.ts'
+import { no_grad } from '../tensor/autograd.ts'
+import { tidy } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { RushlightError } from '../util/errors.ts'
+import { cat } from '../ops/movement.ts'
+import { randn } from '../ops/random.ts'
+import { checkOptions, RushlightError } from '../util/errors.ts'
 import type { PreTrainedConfig } from './config.ts'
 
 /** A configuration's class. */
@@ -88,11 +92,80 @@ export abstract class PreTrainedModel<
     return prefix === '' ? this : this.get_submodule(prefix)
   }
 
-  /** The table of token embeddings. */
+  /** The table of token embeddings. @throws RushlightError where there is none */
   get_input_embeddings(): Module {
-    for (const [path, module] of this.named_modules())
-      if (/(^|\.)(embed_tokens|word_embeddings|wte|embed_in)$/.test(path)) return module
-    throw new RushlightError(`${this.constructor.name} has no token embeddings`)
+    return this.found(INPUT_EMBEDDINGS)?.module ?? this.lacks('token embeddings')
+  }
+
+  /** Puts another table of token embeddings in its place; a tied head keeps its own. */
+  set_input_embeddings(module: Module): void {
+    const { owner, field } = this.found(INPUT_EMBEDDINGS) ?? this.lacks('token embeddings')
+    ;(owner as unknown as Record<string, Module>)[field] = module
+  }
+
+  /** The layer that gives a logit a token, or null in a model without. */
+  get_output_embeddings(): Module | null {
+    return this.found(OUTPUT_EMBEDDINGS)?.module ?? null
+  }
+
+  /**
+   * Gives the token embeddings, and the head's rows where it has any, another number of rows. New rows are drawn about the mean of
+   * the old ones with a billionth of their covariance, so that new tokens change the others' probabilities little (Hewitt 2021).
+   * @param new_num_tokens undefined leaves the number, but for `pad_to_multiple_of`
+   * @param options `mean_resizing: false` draws new rows as those of a new model
+   * @returns the embeddings
+   * @throws RushlightError for quantized embeddings
+   */
+  resize_token_embeddings(
+    new_num_tokens?: number | null,
+    options: { pad_to_multiple_of?: number | null; mean_resizing?: boolean } = {},
+  ): Module {
+    checkOptions('resize_token_embeddings', options, ['pad_to_multiple_of', 'mean_resizing'])
+    const { pad_to_multiple_of: multiple, mean_resizing = true } = options
+    const table = this.get_input_embeddings()
+    if (!(table instanceof Embedding))
+      throw new RushlightError(
+        `resize_token_embeddings: the embeddings are ${table.constructor.name}, expected Embedding. Hint: load with dtype: 'float32' or 'bfloat16'`,
+      )
+    const least = new_num_tokens ?? table.num_embeddings
+    for (const [name, n] of Object.entries({ new_num_tokens: least, pad_to_multiple_of: multiple ?? 1 }))
+      if (!(Number.isSafeInteger(n) && n > 0))
+        throw new RushlightError(`resize_token_embeddings: ${name}: expected a whole number from 1 up, found ${n}`)
+    const rows = Math.ceil(least / (multiple ?? 1)) * (multiple ?? 1)
+    const head = this.get_output_embeddings()
+    const old = table.weight
+    if (rows !== old.shape[0]) {
+      const std = mean_resizing ? null : ((this.config.initializer_range as number | undefined) ?? 0.02)
+      const resized = (weight: Parameter) => no_grad(() => tidy(() => new Parameter(withRows(weight, rows, std))))
+      const tied = head instanceof Linear && head.weight === old
+      this.swap(old, resized(old))
+      Object.assign(table, { num_embeddings: rows })
+      if (head instanceof Linear) {
+        if (!tied) this.swap(head.weight, resized(head.weight))
+        if (head.bias) this.swap(head.bias, resized(head.bias))
+        Object.assign(head, { out_features: rows })
+      }
+    }
+    Object.assign(this.config, { vocab_size: rows })
+    return table
+  }
+
+  /** Puts a parameter in another's places, wherever it is tied. */
+  private swap(old: Parameter, by: Parameter): void {
+    for (const module of this.modules())
+      for (const [field, tensor] of module.ownTensors())
+        if (tensor === old) (module as unknown as Record<string, Parameter>)[field] = by
+    old.dispose()
+  }
+
+  private found(names: RegExp): { module: Module; owner: Module; field: string } | undefined {
+    for (const owner of this.modules())
+      for (const [field, module] of owner.named_children()) if (names.test(field)) return { module, owner, field }
+    return undefined
+  }
+
+  private lacks(what: string): never {
+    throw new RushlightError(`${this.constructor.name} has no ${what}`)
   }
 
   /** Initial values of a new model, as transformers gives them; called by the constructors of concrete classes. Nothing is allocated. */
@@ -119,4 +192,21 @@ export abstract class PreTrainedModel<
       }
     }
   }
+}
+
+/** What checkpoints call their tables of token embeddings, and the layers that give logits. */
+const INPUT_EMBEDDINGS = /^(embed_tokens|word_embeddings|wte|embed_in)$/
+const OUTPUT_EMBEDDINGS = /^(lm_head|embed_out|decoder|vocab_projector)$/
+
+/** A matrix, or a vector, with its first rows and new ones behind them; a vector's new elements are the mean. */
+function withRows(weight: Tensor, rows: number, std: number | null): Tensor {
+  const [n, ...rest] = weight.shape
+  if (rows <= n) return weight.narrow(0, 0, rows).clone()
+  const known = weight.to('float32').view([n, -1]) // (n,D)
+  const mean = known.mean(0, true)
+  const noise = randn([rows - n, n]).mul(Math.sqrt(1e-9 / n)) // times the centered rows: 1e-9 of their covariance
+  const fresh = std === null ? noise.matmul(known.sub(mean)).add(mean) : randn([rows - n, known.shape[1]]).mul(std)
+  return cat([known, fresh], 0)
+    .view([rows, ...rest])
+    .to(weight.dtype)
 }

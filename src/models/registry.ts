@@ -53,6 +53,34 @@ export function registerArchitecture(model_type: string, load: () => Promise<Arc
   ARCHITECTURES[model_type] = load
 }
 
+/** Adds a config without models. @throws RushlightError when its model_type is there already, unless `exist_ok` */
+export function registerConfig(model_type: string, config: ConfigClass, exist_ok: boolean): void {
+  if (Object.hasOwn(ARCHITECTURES, model_type) && !exist_ok)
+    throw new RushlightError(
+      `AutoConfig.register: ${model_type} is there already. Hint: { exist_ok: true } replaces it`,
+    )
+  const before = ARCHITECTURES[model_type]
+  registerArchitecture(model_type, async () => ({ config, models: (await before?.())?.models ?? {} }))
+}
+
+/** Adds a model to the architecture of its config. @throws RushlightError when the config is unknown, or there is one already, unless `exist_ok` */
+export function registerModel(config: ConfigClass, task: Task, model: ModelClass, exist_ok: boolean): void {
+  const { model_type } = config
+  const before = Object.hasOwn(ARCHITECTURES, model_type) ? ARCHITECTURES[model_type] : undefined
+  if (!before)
+    throw new RushlightError(
+      `register: ${config.name} is unknown. Hint: AutoConfig.register('${model_type}', ${config.name}) first`,
+    )
+  registerArchitecture(model_type, async () => {
+    const { models, ...rest } = await before()
+    if (models[task] && models[task] !== model && !exist_ok)
+      throw new RushlightError(
+        `register: ${model_type} has ${models[task].name} for ${task} already. Hint: { exist_ok: true } replaces it`,
+      )
+    return { ...rest, models: { ...models, [task]: model } }
+  })
+}
+
 /** The model of an architecture for a task. @throws UnsupportedOptionError when it has none */
 export async function modelClass(model_type: unknown, task: Task): Promise<ModelClass> {
   const { models } = await architecture(model_type)

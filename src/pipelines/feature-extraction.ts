@@ -23,17 +23,20 @@ export class FeatureExtractionPipeline extends Callable<
   [texts: string | string[], options?: FeatureExtractionOptions],
   Promise<Tensor>
 > {
+  /** @param options for every call @throws UnsupportedOptionError for one that there is not */
   constructor(
     readonly model: PreTrainedModel,
     readonly tokenizer: PreTrainedTokenizer,
+    private readonly options: FeatureExtractionOptions = {},
   ) {
     super()
+    checkOptions('feature-extraction', options, OPTIONS)
   }
 
   /** @internal */
   async _call(texts: string | string[], options: FeatureExtractionOptions = {}): Promise<Tensor> {
-    checkOptions('feature-extraction', options, ['pooling', 'normalize'])
-    const { pooling = 'none', normalize = false } = options
+    checkOptions('feature-extraction', options, OPTIONS)
+    const { pooling = 'none', normalize = false } = { ...this.options, ...options }
     if (!POOLINGS.includes(pooling)) throw unsupported('feature-extraction', 'pooling', pooling, POOLINGS)
     if (Array.isArray(texts) && texts.length === 0)
       throw new RushlightError('feature-extraction: expected a text or a list of them, found an empty list')
@@ -55,6 +58,7 @@ export class FeatureExtractionPipeline extends Callable<
   }
 }
 
+const OPTIONS = ['pooling', 'normalize']
 const POOLINGS = ['none', 'mean', 'cls'] as const
 
 /** One vector a text, padding left out (sentence-transformers' Pooling). */
@@ -67,6 +71,8 @@ function pool(states: Tensor, mask: Tensor, pooling: (typeof POOLINGS)[number]):
 
 /** @internal */
 export const task = {
-  create: (model: PreTrainedModel, tokenizer: PreTrainedTokenizer) => new FeatureExtractionPipeline(model, tokenizer),
+  default_model: 'sentence-transformers/all-MiniLM-L6-v2',
+  create: (model: PreTrainedModel, tokenizer: PreTrainedTokenizer, options: FeatureExtractionOptions) =>
+    new FeatureExtractionPipeline(model, tokenizer, options),
   load: AutoModel.from_pretrained,
 }

@@ -13,6 +13,18 @@ export function parseJson(text: string): unknown {
   )
 }
 
+/** JSON as Python writes it in repositories: two spaces a level, keys sorted, a newline at the end, infinity by name. */
+export function pythonJson(value: Record<string, unknown>): string {
+  const sorted = (_: string, v: unknown) => {
+    if (v === Number.POSITIVE_INFINITY || v === Number.NEGATIVE_INFINITY) return `${MARK}${v}`
+    return typeof v === 'object' && v !== null && !Array.isArray(v)
+      ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : v
+  }
+  return `${JSON.stringify(value, sorted, 2).replace(new RegExp(`"${MARK}(-?Infinity)"`, 'g'), '$1')}\n`
+}
+const MARK = '\ue000'
+
 /**
  * The first key that appears twice in one object of a JSON text, or undefined. JSON.parse would keep the last one silently.
  * @param text that JSON.parse has accepted

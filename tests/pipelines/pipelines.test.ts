@@ -51,17 +51,79 @@ test('text-generation: a chat comes back with the answer as its last message', a
   pipe.dispose()
 })
 
+test('text-generation samples 256 tokens unless it is told otherwise, and a length stands in their place', async () => {
+  const model = await AutoModelForCausalLM.from_pretrained(path)
+  const tokenizer = await AutoTokenizer.from_pretrained(path)
+  const asked: Record<string, unknown>[] = []
+  const generate = model.generate.bind(model)
+  model.generate = (options: Record<string, unknown>) => {
+    asked.push(options)
+    return generate({ ...options, max_new_tokens: 1, max_length: undefined })
+  }
+  const defaults = { max_new_tokens: 256, do_sample: true, temperature: 0.7 }
+  const call = async (given: object, options: object = {}) => {
+    const pipe = await pipeline('text-generation', { model, tokenizer, ...given })
+    await pipe('ROMEO', options)
+    const { input_ids: _, pad_token_id: __, ...rest } = asked[asked.length - 1]
+    return rest
+  }
+  model.generation_config = {}
+  assert.equal(await call({}), defaults)
+  assert.equal(await call({}, { max_length: 30 }), { do_sample: true, temperature: 0.7, max_length: 30 })
+  assert.equal(await call({ max_length: 30, seed: 1 }), { do_sample: true, temperature: 0.7, max_length: 30, seed: 1 })
+  assert.equal(await call({}, { do_sample: false }), { max_new_tokens: 256, do_sample: false })
+  assert.equal(await call({ do_sample: false }, { max_new_tokens: 3 }), { do_sample: false, max_new_tokens: 3 })
+  model.generation_config = { temperature: 0.2, max_new_tokens: 9, top_k: null }
+  assert.equal(await call({}), { do_sample: true })
+  model.generation_config = { do_sample: false, max_new_tokens: 9 }
+  assert.equal(await call({}), {})
+  model.dispose()
+})
+
+test('text-generation: ids, a prefix, a last message that is continued, a prompt that is too long', async () => {
+  const model = await AutoModelForCausalLM.from_pretrained(path)
+  const tokenizer = await AutoTokenizer.from_pretrained(path)
+  tokenizer.chat_template = '{% for m in messages %}{{ m.role | upper }}:\n{{ m.content }}\n\n{% endfor %}'
+  const pipe = await pipeline('text-generation', { model, tokenizer, do_sample: false, max_new_tokens: 6 })
+  type Texts = { generated_text: string }[]
+  const [{ generated_token_ids }] = (await pipe('ROMEO', { return_tensors: true })) as {
+    generated_token_ids: number[]
+  }[]
+  const [{ generated_text }] = (await pipe('ROMEO')) as Texts
+  assert.is(tokenizer.decode(generated_token_ids), generated_text)
+  const [prefixed] = (await pipe('MEO', { prefix: 'RO' })) as Texts
+  assert.is(`RO${prefixed.generated_text}`, generated_text)
+  await refused(pipe('x', { return_tensors: true, return_full_text: false }), /exclude each other/)
+
+  const chat = [{ role: 'assistant', content: 'What light' }]
+  const [open] = (await pipe(chat)) as unknown as { generated_text: typeof chat }[]
+  assert.is(open.generated_text.length, 1)
+  assert.ok(open.generated_text[0].content.startsWith('What light') && open.generated_text[0].content.length > 10)
+
+  const most = tokenizer.model_max_length
+  const long = 'To be or not to be. '.repeat(most)
+  const [kept] = (await pipe(long, { handle_long_generation: 'hole', return_tensors: true })) as {
+    generated_token_ids: number[]
+  }[]
+  assert.is(kept.generated_token_ids.length, most)
+  await refused(
+    pipe(long, { handle_long_generation: 'gap' } as object),
+    /handle_long_generation.*gap.*Supported: null, "hole"/,
+  )
+  await refused(pipe(long, { handle_long_generation: 'hole', max_new_tokens: most }), /do not fit the model/)
+  pipe.dispose()
+})
+
 test('errors a newcomer meets', async () => {
   await refused(
     pipeline('text-generatoin' as 'text-generation', path),
     /task.*text-generatoin.*Supported: .*text-generation/,
   )
-  await refused(pipeline('text-generation'), /no model is given. Hint/)
   await refused(pipeline('text-generation', './nowhere'), /nowhere.*Hint/)
   await refused(pipeline('text-generation', 'tests'), /config\.json/)
   await refused(pipeline('text-generation', path, { dtype: 'float64' }), /float64.*Supported/)
   await refused(pipeline('text-generation', path, { device: 'cuda' }), /device.*cuda.*Supported: .*cpu/)
-  await refused(pipeline('text-generation', path, { dtyp: 'float32' } as object), /dtyp/)
+  await refused(pipeline('text-generation', path, { dtyp: 'float32' }), /dtyp/)
   const model = await AutoModelForCausalLM.from_pretrained(path)
   await refused(pipeline('text-generation', model), /needs its tokenizer/)
   model.dispose()
