@@ -85,6 +85,11 @@ export function hasElements(stored: StoredTensor): boolean {
   return Object.hasOwn(ELEMENTS, stored.type)
 }
 
+/** The names of the types that hasElements knows. */
+export function elementTypes(): string[] {
+  return Object.keys(ELEMENTS)
+}
+
 /** The dtype in which a tensor is read. @throws DTypeError when no dtype is like it */
 export function dtypeIn(stored: StoredTensor): DType {
   return elementType(stored).dtype
@@ -93,7 +98,7 @@ export function dtypeIn(stored: StoredTensor): DType {
 function elementType({ type, name, source }: StoredTensor): ElementType {
   if (Object.hasOwn(ELEMENTS, type)) return ELEMENTS[type]
   throw new DTypeError(
-    `${source.name}: tensor ${shown(name)}: no dtype holds ${type}. Supported: ${Object.keys(ELEMENTS).join(', ')}`,
+    `${source.name}: tensor ${shown(name)}: no dtype holds ${type}. Supported: ${elementTypes().join(', ')}`,
   )
 }
 

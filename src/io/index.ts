@@ -1,6 +1,6 @@
 // Files: sources of bytes, model repositories, safetensors and GGUF.
 export type { Checkpoint, StoredTensor } from './checkpoint.ts'
-export { dtypeIn, hasElements, readElements } from './elements.ts'
+export { dtypeIn, elementTypes, hasElements, readElements } from './elements.ts'
 export {
   GGML_TYPES,
   type GgufCheckpoint,

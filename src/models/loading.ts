@@ -1,16 +1,17 @@
 // Weights from files into a model: by name, streamed straight into the heap, each converted in pieces where its dtype differs.
-import { type Checkpoint, dtypeIn, readElements, type StoredTensor } from '../io/index.ts'
+import { type Checkpoint, dtypeIn, elementTypes, hasElements, readElements, type StoredTensor } from '../io/index.ts'
 import type { Module } from '../nn/module.ts'
-import { type FormatName, formatOf, isFormat } from '../quant/formats.ts'
+import { BLOCK_TYPES, type FormatName, isBlockType, isKept } from '../quant/formats.ts'
 import { quantize_modules } from '../quant/layers.ts'
-import { QuantizedWeight } from '../quant/weight.ts'
+import { unpack } from '../quant/products.ts'
+import type { QuantizedWeight } from '../quant/weight.ts'
 import { no_grad } from '../tensor/autograd.ts'
 import { type DType, DTYPES, isFloating } from '../tensor/dtype.ts'
 import { keep, tidy } from '../tensor/scope.ts'
 import { numelOf, show } from '../tensor/shape.ts'
 import { Storage } from '../tensor/storage.ts'
 import { Tensor } from '../tensor/tensor.ts'
-import { RushlightError } from '../util/errors.ts'
+import { RushlightError, shown, unsupported } from '../util/errors.ts'
 
 /** What of the checkpoint and the model does not go together (transformers' `output_loading_info`). */
 export interface LoadingInfo {
@@ -101,6 +102,7 @@ export async function loadWeights(
   options: LoadOptions = {},
 ): Promise<LoadingInfo> {
   const { dtype = 'auto', quantize, strict = true } = options
+  for (const stored of checkpoint.tensors.values()) checkType(stored)
   const { jobs, info } = match(module, checkpoint, options)
   const report = describe(info)
   if (strict && report) throw new RushlightError(`${checkpoint.name}: the weights do not fit the model.\n${report}`)
@@ -119,6 +121,16 @@ export async function loadWeights(
   return info
 }
 
+/** Refuses a type that neither a dtype nor a block format is like. @throws UnsupportedOptionError listing those there are */
+function checkType(stored: StoredTensor): void {
+  const { type, name, source } = stored
+  if (!isBlockType(type) && !hasElements(stored))
+    throw unsupported(`${source.name}: tensor ${shown(name)}`, 'type', type, [
+      ...elementTypes(),
+      ...Object.keys(BLOCK_TYPES),
+    ])
+}
+
 /** Puts quantized modules where weights are stored in blocks and stay so, and where they are to be rounded to blocks. */
 function quantizedPlaces(
   module: Module,
@@ -130,35 +142,37 @@ function quantizedPlaces(
   for (const { name, stored, target } of jobs) {
     const chosen = quantize(name, target.shape)
     if (chosen) formats.set(name, chosen)
-    else if (dtype === 'auto' && isFormat(stored.type)) formats.set(name, formatOf(stored.type))
+    else if (dtype === 'auto' && isBlockType(stored.type)) formats.set(name, BLOCK_TYPES[stored.type].kept)
   }
   if (formats.size === 0) return new Map()
   const weights = quantize_modules(module, (name) => formats.get(name))
-  for (const [name, format] of formats)
-    if (!weights.has(name))
+  for (const { name, target } of jobs)
+    if (!weights.has(name) && quantize(name, target.shape))
       throw new RushlightError(
-        `${name} cannot be kept as ${format}, which only a Linear or an Embedding can hold. Hint: dtype: 'float32'`,
+        `${name} cannot be kept as ${formats.get(name)}, which only a Linear or an Embedding can hold. Hint: dtype: 'float32'`,
       )
   return weights
 }
 
-/** Fills a quantized weight: with the blocks as they are stored, or rounding what is stored otherwise. */
+/** Fills a quantized weight: with the blocks that are stored, converted where they are of another type, or rounding what is stored. */
 async function fillBlocks(job: Job, weight: QuantizedWeight, staging: Staging): Promise<void> {
   const { stored, rows, transposed } = job
+  const { type } = stored
   const raw = weight.raw()
-  if (isFormat(stored.type) && formatOf(stored.type) === weight.format) await stored.source.readInto(raw, stored.offset)
-  else if (!transposed) await eachPiece(stored, staging, (piece, first) => weight.fillRows(piece, first))
-  else {
+  if (transposed) {
     const whole = flat(await read(job, 'float32', staging), numelOf(weight.shape), 'float32')
     tidy(() => weight.fillRows(whole.view(weight.shape), 0))
     whole.dispose()
-  }
+  } else if (!isBlockType(type) || BLOCK_TYPES[type].kept !== weight.format)
+    await eachPiece(stored, staging, (piece, first) => weight.fillRows(piece, first))
+  else if (isKept(type)) await stored.source.readInto(raw, stored.offset)
+  else await eachOfBlocks(stored, staging, (piece, first) => weight.convertRows(type, piece.ptr, piece.shape[0], first))
   weight.seal(transposed ? undefined : rows)
 }
 
-/** Fills a parameter in the dtype that is wanted. */
+/** Fills a parameter in the dtype that is wanted. Blocks that no parameter can hold become float16, which loses least for its size. */
 async function fillTensor(job: Job, dtype: DType | 'auto', staging: Staging): Promise<void> {
-  const kept = isFormat(job.stored.type) ? 'float32' : dtypeIn(job.stored)
+  const kept = isBlockType(job.stored.type) ? 'float16' : dtypeIn(job.stored)
   const wanted = dtype === 'auto' || !isFloating(kept) ? kept : dtype
   job.target.adopt(await read(job, wanted, staging), wanted)
 }
@@ -169,7 +183,7 @@ async function read({ stored, rows, transposed }: Job, dtype: DType, staging: St
   const storage = Storage.allocate(n * DTYPES[dtype].bytes, 'weights')
   const whole = flat(storage.retain(), n, dtype)
   try {
-    const asStored = !isFormat(stored.type) && dtypeIn(stored) === dtype
+    const asStored = !isBlockType(stored.type) && dtypeIn(stored) === dtype
     if (asStored && !rows && !transposed) await readElements(stored, 0, n, () => whole.view1d())
     else {
       const [height, width] = matrixOf(stored.shape)
@@ -199,31 +213,53 @@ async function eachPiece(
   staging: Staging,
   use: (piece: Tensor, first: number) => void,
 ): Promise<void> {
-  const [height, width] = matrixOf(stored.shape)
-  const inBlocks = isFormat(stored.type)
-  const kept = inBlocks ? 'float32' : dtypeIn(stored)
-  const step = Math.max(Math.floor(PIECE / (width * DTYPES[kept].bytes)), 1)
-  for (let first = 0; first < height; first += step) {
-    const count = Math.min(step, height - first)
-    if (inBlocks) {
-      const weight = new QuantizedWeight(formatOf(stored.type), [count, width])
-      try {
-        await stored.source.readInto(weight.raw(), stored.offset + (stored.bytes / height) * first)
-        weight.seal()
-        no_grad(() => tidy(() => use(weight.dequantize(), first)))
-      } finally {
-        weight.dispose()
-      }
-    } else {
-      const piece = staging.tensor(count * width, kept)
-      try {
-        await readElements(stored, first * width, count * width, () => piece.view1d())
-        no_grad(() => tidy(() => use(piece.view([count, width]), first)))
-      } finally {
-        piece.dispose()
-      }
+  const { type, shape } = stored
+  const [height, width] = matrixOf(shape)
+  if (isBlockType(type))
+    return eachOfBlocks(stored, staging, (piece, first) => {
+      const rows = Tensor.empty([piece.shape[0], width], 'float32', 'loading')
+      unpack(type, piece.ptr, rows.numel() / BLOCK_TYPES[type].block, rows.ptr)
+      use(rows, first)
+    })
+  const kept = dtypeIn(stored)
+  await pieces(height, width * DTYPES[kept].bytes, async (first, count) => {
+    const piece = staging.tensor(count * width, kept)
+    try {
+      await readElements(stored, first * width, count * width, () => piece.view1d())
+      no_grad(() => tidy(() => use(piece.view([count, width]), first)))
+    } finally {
+      piece.dispose()
     }
-  }
+  })
+}
+
+/** The rows of a tensor that is stored in blocks, as the file has them: (rows, bytes of a row). */
+async function eachOfBlocks(
+  { source, offset, bytes, shape }: StoredTensor,
+  staging: Staging,
+  use: (piece: Tensor, first: number) => void,
+): Promise<void> {
+  const [height, width] = matrixOf(shape)
+  const rowBytes = bytes / height
+  await pieces(height, 4 * width, async (first, count) => {
+    const piece = staging.tensor(count * rowBytes, 'uint8')
+    try {
+      await source.readInto(() => piece.view1d() as Uint8Array, offset + first * rowBytes)
+      no_grad(() => tidy(() => use(piece.view([count, rowBytes]), first)))
+    } finally {
+      piece.dispose()
+    }
+  })
+}
+
+/** Goes through `height` rows in runs that take a few megabytes when converted. */
+async function pieces(
+  height: number,
+  rowBytes: number,
+  run: (first: number, count: number) => Promise<void>,
+): Promise<void> {
+  const step = Math.max(Math.floor(PIECE / rowBytes), 1)
+  for (let first = 0; first < height; first += step) await run(first, Math.min(step, height - first))
 }
 
 /** A shape as rows and their width; a vector is a column. */

@@ -1,4 +1,5 @@
-// The block formats of quantized weights: one row each. A kernel of a format ends with its name (assembly/quant.ts, qgemm.ts).
+// The block formats of quantized weights, one row each: those that products are computed in (their kernels end with their names:
+// assembly/quant.ts, qgemm.ts), and those that GGUF files have (assembly/unpack.ts).
 import { unsupported } from '../util/errors.ts'
 
 /** A block format, as GGUF has it in capitals. */
@@ -47,4 +48,42 @@ function findFormat(name: string): FormatName | undefined {
 export function rowBytes(format: FormatName, k: number): number {
   const { head, words } = FORMATS[format]
   return (k / BLOCK) * (2 * head + 4 * words)
+}
+
+/** A type of blocks in GGUF files. Its kernels are `unpack_…` (to float32, exact) and, where it has no products, `convert_…`. */
+export interface BlockType {
+  /** Weights of a block: consecutive ones of a row. */
+  readonly block: 32 | 256
+  /** Bytes of a block. */
+  readonly bytes: number
+  /** The format that it is kept in: its own, or the nearest that has products. */
+  readonly kept: FormatName
+}
+
+/** By GGUF's names. How far the kept weights are from the stored ones: assembly/unpack.ts. */
+export const BLOCK_TYPES = {
+  Q4_0: { block: 32, bytes: 18, kept: 'q4_0' },
+  Q4_1: { block: 32, bytes: 20, kept: 'q4_1' },
+  Q5_0: { block: 32, bytes: 22, kept: 'q8_0' },
+  Q5_1: { block: 32, bytes: 24, kept: 'q8_0' },
+  Q8_0: { block: 32, bytes: 34, kept: 'q8_0' },
+  Q2_K: { block: 256, bytes: 84, kept: 'q8_0' },
+  Q3_K: { block: 256, bytes: 110, kept: 'q8_0' },
+  Q4_K: { block: 256, bytes: 144, kept: 'q4_1' },
+  Q5_K: { block: 256, bytes: 176, kept: 'q8_0' },
+  Q6_K: { block: 256, bytes: 210, kept: 'q8_0' },
+  IQ4_NL: { block: 32, bytes: 18, kept: 'q8_0' },
+  IQ4_XS: { block: 256, bytes: 136, kept: 'q8_0' },
+} as const satisfies Record<string, BlockType>
+
+export type BlockTypeName = keyof typeof BLOCK_TYPES
+
+/** Whether a file's type consists of blocks that are known here (else of elements, or of blocks that are not). */
+export function isBlockType(type: string): type is BlockTypeName {
+  return Object.hasOwn(BLOCK_TYPES, type)
+}
+
+/** Whether blocks of that type are kept as they are. */
+export function isKept(type: BlockTypeName): type is Uppercase<FormatName> {
+  return BLOCK_TYPES[type].kept === type.toLowerCase()
 }

@@ -2,7 +2,7 @@
 import { gemm } from '../ops/gemm.ts'
 import { RushlightError } from '../util/errors.ts'
 import { launch, withTemp } from '../wasm/index.ts'
-import { BLOCK, FORMATS, type FormatName, rowBytes } from './formats.ts'
+import { BLOCK, BLOCK_TYPES, type BlockTypeName, FORMATS, type FormatName, rowBytes } from './formats.ts'
 
 /** Rows that are repacked together. */
 const GROUP = 4
@@ -46,6 +46,23 @@ export function repack(format: FormatName, weight: number, n: number, k: number)
   if (GROUP * rowBytes(format, k) > SCRATCH)
     throw new RushlightError(`repack: rows of ${k} weights are too long: four of them must fit ${SCRATCH} bytes`)
   launch('repack_blocks', [weight, n, k / BLOCK, head, words], Math.ceil(n / GROUP), grain(ELEMENTS_GRAIN, GROUP * k))
+}
+
+/** A file's blocks to float32: bit for bit what Python's gguf gives. */
+export function unpack(type: BlockTypeName, from: number, blocks: number, to: number): void {
+  const name = type.toLowerCase() as Lowercase<typeof type>
+  launch(`unpack_${name}`, [from, to], blocks, grain(ELEMENTS_GRAIN, BLOCK_TYPES[type].block))
+}
+
+/** A file's blocks of a type that has no products to blocks of its kept format, as files have those. */
+export function convert(
+  type: Exclude<BlockTypeName, Uppercase<FormatName>>,
+  from: number,
+  blocks: number,
+  to: number,
+): void {
+  const name = type.toLowerCase() as Lowercase<typeof type>
+  launch(`convert_${name}`, [from, to], blocks, grain(ELEMENTS_GRAIN, 4 * BLOCK_TYPES[type].block))
 }
 
 /** `count` rows of a repacked weight as float32: those whose numbers stand at `rows` (int32), or the first ones (0). */

@@ -6,8 +6,8 @@ import { type Shape, show } from '../tensor/shape.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { DTypeError, RushlightError, ShapeError } from '../util/errors.ts'
 import { u8View, withTemp } from '../wasm/index.ts'
-import { BLOCK, type FormatName, rowBytes } from './formats.ts'
-import { dequantize, pack, repack } from './products.ts'
+import { BLOCK, BLOCK_TYPES, type BlockTypeName, type FormatName, isKept, rowBytes } from './formats.ts'
+import { convert, dequantize, pack, repack } from './products.ts'
 
 /**
  * A frozen matrix [rows, columns] in a block format. Memory appears when it is filled, from a file by `raw` and `seal`, or from
@@ -45,6 +45,18 @@ export class QuantizedWeight {
       const x = asContiguous(rows.to('float32'))
       pack(this.format, x.ptr, this.parameter.ptr + first * rowBytes(this.format, this.shape[1]), x.numel() / BLOCK)
     })
+  }
+
+  /**
+   * Puts a file's blocks of any type that is kept in this format into the places of rows from `first` on, converted where they
+   * are of another. After `raw`, before `seal`.
+   * @param ptr where `count` rows of them lie
+   */
+  convertRows(type: BlockTypeName, ptr: number, count: number, first: number): void {
+    const bytes = rowBytes(this.format, this.shape[1])
+    const to = this.parameter.ptr + first * bytes
+    if (isKept(type)) u8View(to, count * bytes).set(u8View(ptr, count * bytes))
+    else convert(type, ptr, (count * this.shape[1]) / BLOCK_TYPES[type].block, to)
   }
 
   /** Bytes of the blocks as files have them. */
