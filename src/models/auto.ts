@@ -1,6 +1,6 @@
 // The Auto classes: a model, or a config, of the architecture that a repository's config names.
 import { checkOptions, RushlightError, shown, unsupported } from '../util/errors.ts'
-import { PreTrainedConfig } from './config.ts'
+import { PreTrainedConfig, replaceKeys } from './config.ts'
 import { type ConfigClass, type ModelClass, PreTrainedModel } from './model.ts'
 import { type FromPretrainedOptions, fromPretrained } from './pretrained.ts'
 import { architecture, modelClass, registerConfig, registerModel, type Task } from './registry.ts'
@@ -12,7 +12,7 @@ export const AutoConfig = {
   /** Reads a repository's config.json, or a GGUF file's metadata. Further options replace keys. */
   async from_pretrained(path: string, options: Readonly<Record<string, unknown>> = {}): Promise<PreTrainedConfig> {
     const { config } = await openModel(path)
-    return new (await architecture(config.model_type)).config({ ...config, ...options })
+    return new (await architecture(config.model_type)).config(replaceKeys(config, options))
   },
   /** The class that belongs to a `model_type`, filled with what is given. */
   async for_model(model_type: string, given: Readonly<Record<string, unknown>> = {}): Promise<PreTrainedConfig> {
@@ -120,7 +120,7 @@ PreTrainedModel.prototype.save_pretrained = function (this: PreTrainedModel, dir
 Object.assign(PreTrainedConfig, {
   async from_pretrained(this: ConfigClass, path: string, options: Readonly<Record<string, unknown>> = {}) {
     const { config } = await openModel(path)
-    return new this({ ...config, ...options })
+    return new this(replaceKeys(config, options))
   },
 })
 PreTrainedConfig.prototype.save_pretrained = function (this: PreTrainedConfig, directory) {

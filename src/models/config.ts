@@ -97,6 +97,17 @@ export class PreTrainedConfig {
   }
 }
 
+/** A config's keys with others in their places; another number of labels takes the labels' names away. */
+export function replaceKeys(
+  config: Readonly<Record<string, unknown>>,
+  changes: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const { num_labels, id2label } = changes
+  const { id2label: named, label2id, ...rest } = config
+  const other = num_labels !== undefined && Object.keys(named ?? {}).length !== num_labels
+  return { ...(other || id2label ? rest : config), ...changes }
+}
+
 /** Refuses what is no number where the architecture has one, and sizes and counts that are none. */
 function checkNumbers(
   model_type: string,

@@ -7,7 +7,7 @@ import { show } from '../tensor/shape.ts'
 import { checkOptions, RushlightError, unsupported, UnsupportedOptionError } from '../util/errors.ts'
 import { warn } from '../util/warn.ts'
 import { ready } from '../wasm/index.ts'
-import { PreTrainedConfig } from './config.ts'
+import { PreTrainedConfig, replaceKeys } from './config.ts'
 import { type LoadingInfo, loadWeights, type Place, placesBy } from './loading.ts'
 import type { ModelClass, PreTrainedModel } from './model.ts'
 import { openModel } from './source.ts'
@@ -86,9 +86,9 @@ export async function fromPretrained(
   const given = own.config instanceof PreTrainedConfig ? own.config.to_dict() : own.config
   const merged = { ...source.config, ...given }
   const Model = await choose(merged)
+  checkKeys(Model, merged, rest)
   const config = new Model.config_class({
-    ...merged,
-    ...configKeys(Model, merged, rest),
+    ...replaceKeys(merged, rest),
     ...(own.attn_implementation && { attn_implementation: own.attn_implementation }),
   })
   await ready()
@@ -133,15 +133,14 @@ function splitOptions(options: FromPretrainedOptions): { own: FromPretrainedOpti
   return { own, rest }
 }
 
-/** What replaces keys of the config. @throws UnsupportedOptionError for what is neither an option nor a key */
-function configKeys(Model: ModelClass, given: Record<string, unknown>, rest: Record<string, unknown>): object {
+/** @throws UnsupportedOptionError for what is neither an option nor a key of the config */
+function checkKeys(Model: ModelClass, given: Record<string, unknown>, rest: Record<string, unknown>): void {
   const keys = new Set([...Object.keys(given), ...Object.keys(new Model.config_class()), 'num_labels'])
   const unknown = Object.keys(rest).find((key) => !keys.has(key))
   if (unknown !== undefined)
     throw new UnsupportedOptionError(
       `from_pretrained: unsupported option ${unknown}. Supported: ${OPTIONS.join(', ')}, and the keys of ${Model.config_class.name}`,
     )
-  return rest
 }
 
 function precisionOf({ dtype, torch_dtype, quantization_config }: FromPretrainedOptions): Precision {
