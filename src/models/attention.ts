@@ -5,12 +5,11 @@ import { where } from '../ops/compare.ts'
 import { keep } from '../tensor/scope.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import type { Cache } from './cache.ts'
-import type { Rotation } from './rope.ts'
+import type { Positions, Rotation } from './rope.ts'
 
 /** Where the tokens of a call stand: what every layer needs beside the states themselves. */
 export interface Context {
-  /** (B,T) of int64, or consecutive ones by their first and number. */
-  positions: Tensor | { start: number; length: number }
+  positions: Positions
   /** (B,S) of bool: which of the cached and new tokens are not padding; null when all are. */
   key_padding_mask: Tensor | null
   cache: Cache | null

@@ -6,17 +6,23 @@ import { pythonJson } from '../util/json.ts'
 export interface RopeParameters {
   rope_type: string
   rope_theta: number
-  factor?: number
-  low_freq_factor?: number
-  high_freq_factor?: number
-  original_max_position_embeddings?: number
+  /** How much of each head is turned; all of it by default. */
   partial_rotary_factor?: number
+  factor?: number | null
+  original_max_position_embeddings?: number
   attention_factor?: number | null
+  /** Of yarn. */
   beta_fast?: number | null
   beta_slow?: number | null
   mscale?: number | null
   mscale_all_dim?: number | null
   truncate?: boolean
+  /** Of longrope: a number for each pair of dimensions. */
+  short_factor?: number[]
+  long_factor?: number[]
+  /** Of llama3. */
+  low_freq_factor?: number
+  high_freq_factor?: number
 }
 
 const common = {
@@ -124,15 +130,49 @@ function checkNumbers(
   }
 }
 
-/** One rotary setting from both spellings there are: v5's `rope_parameters`, and `rope_theta` with `rope_scaling` (`rope_type` or `type`). */
-export function ropeParameters(config: PreTrainedConfig): RopeParameters {
-  const given = (config.rope_parameters ?? config.rope_scaling ?? {}) as Record<string, unknown>
-  const rope_theta = given.rope_theta ?? config.rope_theta ?? 10000
-  const rope_type = given.rope_type ?? given.type ?? 'default'
-  if (typeof rope_theta !== 'number' || typeof rope_type !== 'string')
+/** Types of layers that have rotary settings of their own: the keys of `rope_parameters`, where it is nested. */
+export function ropeLayerTypes(config: PreTrainedConfig): string[] {
+  return Object.entries(givenRope(config)).flatMap(([key, value]) => (isObject(value) ? [key] : []))
+}
+
+/**
+ * One rotary setting from all spellings there are: v5's `rope_parameters`, nested by type of layer or not, and `rope_theta` with
+ * `rope_scaling` (`rope_type` or `type`). What lies beside it in the config is taken over as in Python.
+ * @throws RushlightError when the settings are nested and have none of that type
+ */
+export function ropeParameters(config: PreTrainedConfig, layer_type?: string): RopeParameters {
+  const nested = ropeLayerTypes(config)
+  if (nested.length > 0 && !nested.includes(layer_type ?? ''))
     throw new RushlightError(
-      `config: rope_theta must be a number and rope_type a string, found ${JSON.stringify(given)}`,
+      `config: rope_parameters are given for layers of type ${nested.join(', ')}, expected those of ${layer_type ?? 'all layers'}`,
     )
-  const { type: _, ...rest } = given
-  return { ...rest, rope_theta, rope_type } as RopeParameters
+  const all = givenRope(config)
+  const { type, ...given } = (nested.length > 0 ? all[layer_type as string] : all) as Record<string, unknown>
+  const rope_theta = given.rope_theta ?? config.rope_theta ?? 10000
+  const named = given.rope_type ?? type ?? 'default'
+  if (typeof rope_theta !== 'number' || typeof named !== 'string')
+    throw new RushlightError(
+      `config: rope_theta must be a number and rope_type a string, found ${JSON.stringify({ ...given, type })}`,
+    )
+  // Phi-3's first checkpoints call longrope `su` or `yarn`.
+  const rope_type = named === 'su' || (named === 'yarn' && given.long_factor) ? 'longrope' : named
+  const rope: Record<string, unknown> = { ...given, rope_theta, rope_type }
+  const partial = given.partial_rotary_factor ?? config.partial_rotary_factor
+  if (partial !== undefined && partial !== null) rope.partial_rotary_factor = partial
+  if (['llama3', 'yarn', 'longrope'].includes(rope_type))
+    rope.original_max_position_embeddings =
+      (nested.length > 0 ? undefined : config.original_max_position_embeddings) ??
+      given.original_max_position_embeddings ??
+      config.max_position_embeddings
+  return rope as unknown as RopeParameters
+}
+
+/** The settings as given; Python takes `rope_scaling` first where a file has both. */
+function givenRope({ rope_scaling, rope_parameters }: PreTrainedConfig): Record<string, unknown> {
+  if (isObject(rope_scaling) && Object.keys(rope_scaling).length > 0) return rope_scaling
+  return isObject(rope_parameters) ? rope_parameters : {}
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

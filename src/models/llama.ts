@@ -84,7 +84,7 @@ export class LlamaAttention<C extends LlamaConfig = LlamaConfig> extends Module<
 
   /** Queries or keys turned by their positions. */
   protected rotate(x: Tensor, context: Context): Tensor {
-    const { cos, sin } = context.rotary()
+    const { cos, sin } = context.rotary(layerType(this.config, this.layer))
     return F.rotary_embedding(x, cos, sin)
   }
 
@@ -242,6 +242,11 @@ export class LlamaForSequenceClassification<
   protected decoder(config: C): LlamaModel<C> {
     return new LlamaModel(config)
   }
+}
+
+/** Type of a layer (`full_attention`, `sliding_attention`), where the config's `layer_types` tell them apart. */
+export function layerType({ layer_types }: PreTrainedConfig, layer: number): string | undefined {
+  return Array.isArray(layer_types) ? layer_types[layer] : undefined
 }
 
 /** Dimensions of a head: what the config says, or the width shared out. */

@@ -93,11 +93,11 @@ def masked(values, batch):
     return values * batch["attention_mask"].unsqueeze(-1)
 
 
-def run_batches(model, batches):
+def run_batches(model, batches, attentions=False):
     tensors, losses = {}, {}
     for name, batch in batches.items():
         with torch.no_grad():
-            out = model(**batch, output_hidden_states=True)
+            out = model(**batch, output_hidden_states=True, output_attentions=attentions)
         losses[name] = objective(out, batch).item()
         for key in ("logits", "last_hidden_state", "pooler_output"):
             if getattr(out, key, None) is not None:
@@ -105,6 +105,8 @@ def run_batches(model, batches):
         if name == "plain":
             for i, hidden in enumerate(out.hidden_states):
                 tensors[f"plain.hidden_states.{i}"] = hidden
+            for i, weights in enumerate(out.attentions if attentions else ()):
+                tensors[f"plain.attentions.{i}"] = weights
     return tensors, losses
 
 
@@ -201,7 +203,8 @@ def legacy_names(tensors):
     return out
 
 
-def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", generate=False, renamed=False):
+def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", generate=False, renamed=False, light=False, attentions=False):
+    """One folder. `light`: outputs and text alone, without gradients and training, two batches. `attentions`: with the weights of attention."""
     generator = torch.Generator().manual_seed(seed)
     folder = HERE / "models" / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -209,18 +212,21 @@ def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", g
     randomize(model, generator)
     model.to(dtype).save_pretrained(folder, max_shard_size=shard)
     load = lambda dtype, **more: getattr(transformers, cls).from_pretrained(folder, dtype=dtype, **more).eval()
-    model = load(torch.float32)
+    model = load(torch.float32, attn_implementation="eager" if attentions else None)
 
     batches = make_batches(model, generator, length)
-    tensors, losses = run_batches(model, batches)
-    trained_on = "plain" if cls in ("LlamaModel", "BertModel") else "right"
-    tensors |= gradients(model, batches[trained_on])
+    if light:
+        del batches["right"]
+    tensors, losses = run_batches(model, batches, attentions)
+    trained_on = "right" if "For" in cls or "LMHead" in cls else "plain"
     golden = {
         "class": cls,
         "batches": {n: {**listed(b), "loss": losses[n]} for n, b in batches.items()},
-        "grad_batch": trained_on,
     }
-    if cls.endswith("SequenceClassification") and config.num_labels > 1:
+    if not light:
+        tensors |= gradients(model, batches[trained_on])
+        golden["grad_batch"] = trained_on
+    if cls.endswith("SequenceClassification") and config.num_labels > 1 and not light:
         golden["multi_label"] = multi_label(model, batches["right"], generator)
     if generate:
         golden["generate"] = generations(model, generator)
@@ -229,14 +235,16 @@ def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", g
     double = load(torch.float64)
     wide = {n: {k: v.double() if v.is_floating_point() else v for k, v in b.items()} for n, b in batches.items()}
     exact, _ = run_batches(double, wide)
-    exact |= gradients(double, wide[trained_on])
-    scale = max(t.abs().max() for n, t in exact.items() if n.startswith("grad."))
+    if not light:
+        exact |= gradients(double, wide[trained_on])
+    scale = max((t.abs().max() for n, t in exact.items() if n.startswith("grad.")), default=1)
     for key, value in exact.items():
         error = relative(tensors[key], value) if not key.startswith("grad.") else ((tensors[key] - value).abs().max() / scale).item()
         assert error < 2e-5, f"{name} {key}: float32 is {error:.1e} away from float64"
-    golden["train"] = {"batch": trained_on, "optimizer": {"name": "AdamW", **ADAMW}, "losses": training_losses(model, batches[trained_on])}
-    for ours, theirs in zip(golden["train"]["losses"], training_losses(double, wide[trained_on])):
-        assert abs(ours - theirs) < 1e-5 * abs(theirs), f"{name}: training losses {ours} and {theirs}"
+    if not light:
+        golden["train"] = {"batch": trained_on, "optimizer": {"name": "AdamW", **ADAMW}, "losses": training_losses(model, batches[trained_on])}
+        for ours, theirs in zip(golden["train"]["losses"], training_losses(double, wide[trained_on])):
+            assert abs(ours - theirs) < 1e-5 * abs(theirs), f"{name}: training losses {ours} and {theirs}"
 
     # Older spellings must mean the same to transformers, too.
     old = legacy_config(json.loads((folder / "config.json").read_text()))
@@ -250,7 +258,7 @@ def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", g
 
     save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, folder / "golden.safetensors")
     (folder / "golden.json").write_text(dump(golden) + "\n")
-    print(f"{name}: {sum(f.stat().st_size for f in folder.iterdir()) // 1024} KiB, losses {[round(x, 4) for x in golden['train']['losses']]}")
+    print(f"{name}: {sum(f.stat().st_size for f in folder.iterdir()) // 1024} KiB, losses {[round(x, 4) for x in (golden['train']['losses'] if not light else losses.values())]}")
 
 
 def multi_label(model, batch, generator):

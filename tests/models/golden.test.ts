@@ -1,4 +1,4 @@
-// Llama and BERT against PyTorch: outputs, losses, every gradient, five AdamW steps, greedy text. See tests/golden/README.md.
+// Every architecture against PyTorch: outputs, losses, every gradient, five AdamW steps, greedy text. See tests/golden/README.md.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -21,9 +21,9 @@ interface Batch {
 interface Golden {
   class: string
   batches: Record<string, Batch>
-  grad_batch: string
+  grad_batch?: string
   multi_label?: { batch: string; labels: number[][]; loss: number }
-  train: {
+  train?: {
     batch: string
     optimizer: { lr: number; betas: [number, number]; eps: number; weight_decay: number }
     losses: number[]
@@ -42,6 +42,7 @@ type Output = {
   last_hidden_state?: Tensor
   pooler_output?: Tensor
   hidden_states?: Tensor[]
+  attentions?: Tensor[]
 }
 type AnyModel = PreTrainedModel & ((inputs: object) => Output)
 
@@ -84,10 +85,17 @@ function inputsOf({ loss: _, ...inputs }: Batch, options: object = {}): object {
   return { ...inputs, ...(labels && { labels: Array.isArray(labels[0]) ? labels : labels }), ...options }
 }
 
-for (const name of readdirSync(root)) {
+/** Whether a folder's golden tensors hold attention weights: its header says. */
+function hasAttentions(path: string): boolean {
+  return readFileSync(`${path}/golden.safetensors`, 'latin1').includes('"plain.attentions.0"')
+}
+
+// RUSHLIGHT_MODEL=part of a name: those folders alone.
+for (const name of readdirSync(root).filter((n) => n.includes(process.env.RUSHLIGHT_MODEL ?? ''))) {
   const path = `${root}/${name}`
   const golden = JSON.parse(readFileSync(`${path}/golden.json`, 'utf8')) as Golden
-  const load = async () => classes[golden.class].from_pretrained(path, { dtype: 'float32' })
+  const load = async (options: object = {}) =>
+    classes[golden.class].from_pretrained(path, { dtype: 'float32', ...options })
 
   test(`${name}: outputs, losses and hidden states`, async () => {
     const used = heapUsage().used
@@ -111,55 +119,83 @@ for (const name of readdirSync(root)) {
     assert.is(heapUsage().used, used)
   })
 
-  test(`${name}: the gradient of every parameter`, async () => {
-    const used = heapUsage().used
-    const tensors = liveTensors()
-    const model = (await load()).train()
-    const expected = await load_file(`${path}/golden.safetensors`)
-    tidy(() => lossOf(model(inputsOf(golden.batches[golden.grad_batch]))).backward())
-    const names = [...model.named_parameters()].map(([n]) => n)
-    const wanted = Object.keys(expected)
-      .filter((k) => k.startsWith('grad.'))
-      .map((k) => k.slice(5))
-    assert.equal([...names].sort(), wanted.sort())
-    // Some gradients are zero but for rounding: each is compared at the scale of its own largest, or a thousandth of the model's.
-    const largest = Math.max(...wanted.map((n) => Math.max(...flat(expected[`grad.${n}`]).map(Math.abs))))
-    for (const [n, parameter] of model.named_parameters()) {
-      const [a, e] = [flat(parameter.grad as Tensor), flat(expected[`grad.${n}`])]
-      const scale = Math.max(...e.map(Math.abs), largest * 1e-3)
-      const worst = a.reduce((w, x, i) => Math.max(w, Math.abs(x - e[i])), 0)
-      assert.ok(worst < 2e-4 * scale, `grad of ${n}: ${worst} at scale ${scale}`)
-    }
-    for (const t of Object.values(expected)) t.dispose()
-    model.dispose()
-    assert.is(heapUsage().used, used)
-    assert.is(liveTensors(), tensors)
-  })
-
-  test(`${name}: losses over five AdamW steps`, async () => {
-    const used = heapUsage().used
-    const model = (await load()).train()
-    const { batch, optimizer: given, losses } = golden.train
-    const optimizer = new AdamW([...model.parameters()], {
-      lr: given.lr,
-      betas: given.betas,
-      eps: given.eps,
-      weight_decay: given.weight_decay,
-    })
-    losses.forEach((expected, step) => {
-      const loss = tidy(() => {
-        const out = lossOf(model(inputsOf(golden.batches[batch])))
-        out.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return out.item()
+  if (hasAttentions(path))
+    test(`${name}: the weights of attention, which leave the rest as it is`, async () => {
+      const used = heapUsage().used
+      const model = await load({ attn_implementation: 'eager' })
+      const expected = await load_file(`${path}/golden.safetensors`)
+      tidy(() => {
+        const output = model(inputsOf(golden.batches.plain, { output_attentions: true }))
+        output.attentions?.forEach((weights, i) =>
+          assert.ok(difference(weights, expected[`plain.attentions.${i}`]) < 1e-4, `layer ${i}`),
+        )
+        assert.is(
+          output.attentions?.length,
+          Object.keys(expected).filter((k) => k.startsWith('plain.attentions.')).length,
+        )
+        const key = output.logits ? 'logits' : 'last_hidden_state'
+        assert.ok(difference(output[key] as Tensor, expected[`plain.${key}`]) < 1e-4, key)
       })
-      assert.ok(Math.abs(loss - expected) < 1e-3 * Math.max(1, expected), `step ${step}: ${loss}, expected ${expected}`)
+      for (const t of Object.values(expected)) t.dispose()
+      model.dispose()
+      assert.is(heapUsage().used, used)
     })
-    optimizer.dispose()
-    model.dispose()
-    assert.is(heapUsage().used, used)
-  })
+
+  const { grad_batch, train } = golden
+  if (grad_batch)
+    test(`${name}: the gradient of every parameter`, async () => {
+      const used = heapUsage().used
+      const tensors = liveTensors()
+      const model = (await load()).train()
+      const expected = await load_file(`${path}/golden.safetensors`)
+      tidy(() => lossOf(model(inputsOf(golden.batches[grad_batch]))).backward())
+      const names = [...model.named_parameters()].map(([n]) => n)
+      const wanted = Object.keys(expected)
+        .filter((k) => k.startsWith('grad.'))
+        .map((k) => k.slice(5))
+      assert.equal([...names].sort(), wanted.sort())
+      // Some gradients are zero but for rounding: each is compared at the scale of its own largest, or a thousandth of the model's.
+      const largest = Math.max(...wanted.map((n) => Math.max(...flat(expected[`grad.${n}`]).map(Math.abs))))
+      for (const [n, parameter] of model.named_parameters()) {
+        const [a, e] = [flat(parameter.grad as Tensor), flat(expected[`grad.${n}`])]
+        const scale = Math.max(...e.map(Math.abs), largest * 1e-3)
+        const worst = a.reduce((w, x, i) => Math.max(w, Math.abs(x - e[i])), 0)
+        assert.ok(worst < 2e-4 * scale, `grad of ${n}: ${worst} at scale ${scale}`)
+      }
+      for (const t of Object.values(expected)) t.dispose()
+      model.dispose()
+      assert.is(heapUsage().used, used)
+      assert.is(liveTensors(), tensors)
+    })
+
+  if (train)
+    test(`${name}: losses over five AdamW steps`, async () => {
+      const used = heapUsage().used
+      const model = (await load()).train()
+      const { batch, optimizer: given, losses } = train
+      const optimizer = new AdamW([...model.parameters()], {
+        lr: given.lr,
+        betas: given.betas,
+        eps: given.eps,
+        weight_decay: given.weight_decay,
+      })
+      losses.forEach((expected, step) => {
+        const loss = tidy(() => {
+          const out = lossOf(model(inputsOf(golden.batches[batch])))
+          out.backward()
+          optimizer.step()
+          optimizer.zero_grad()
+          return out.item()
+        })
+        assert.ok(
+          Math.abs(loss - expected) < 1e-3 * Math.max(1, expected),
+          `step ${step}: ${loss}, expected ${expected}`,
+        )
+      })
+      optimizer.dispose()
+      model.dispose()
+      assert.is(heapUsage().used, used)
+    })
 
   for (const { name: what, input_ids, attention_mask, options, sequences } of golden.generate ?? [])
     test(`${name}: greedy text, ${what}`, async () => {
