@@ -1,8 +1,12 @@
 // The Auto classes: a model, or a config, of the architecture that a repository's config names.
 import { checkOptions, RushlightError, shown, unsupported } from '../util/errors.ts'
 import { PreTrainedConfig, replaceKeys } from './config.ts'
+import type { CausalInputs, DecoderClassifierInputs, DecoderInputs } from './decoder.ts'
+import type { IntInput } from './inputs.ts'
+import type { LoadingInfo } from './loading.ts'
 import { type ConfigClass, type ModelClass, PreTrainedModel } from './model.ts'
 import { type FromPretrainedOptions, fromPretrained } from './pretrained.ts'
+import type { BaseModelOutput, CausalLMOutput, SequenceClassifierOutput } from './outputs.ts'
 import { architecture, modelClass, registerConfig, registerModel, type Task } from './registry.ts'
 import { type SaveOptions, type SaveTarget, saveConfig, saveModel } from './saving.ts'
 import { openModel } from './source.ts'
@@ -37,44 +41,84 @@ export interface FromConfigOptions {
   attn_implementation?: string
 }
 
-function auto(task: Task, name: string) {
-  return {
-    /**
-     * Loads a model from a repository or a directory in Hugging Face's layout, or a .gguf file, in eval mode.
-     * @throws RushlightError naming every weight that does not fit; UnsupportedOptionError for an option or architecture that there is not
-     */
-    from_pretrained: (path: string, options?: FromPretrainedOptions): Promise<PreTrainedModel> =>
-      fromPretrained(path, (config) => modelClass(config.model_type, task), options),
-    /** A new model with initial weights. Allocates nothing until it is used. */
-    async from_config(
-      config: PreTrainedConfig | Readonly<Record<string, unknown>>,
-      options: FromConfigOptions = {},
-    ): Promise<PreTrainedModel> {
-      checkOptions(`${name}.from_config`, options, ['dtype', 'torch_dtype', 'attn_implementation'])
-      const given = config instanceof PreTrainedConfig ? config.to_dict() : config
-      const { attn_implementation, dtype = options.torch_dtype } = options
-      if (attn_implementation !== undefined && !['sdpa', 'eager'].includes(attn_implementation))
-        throw unsupported(`${name}.from_config`, 'attn_implementation', attn_implementation, ['sdpa', 'eager'])
-      const Model = await modelClass(given.model_type, task)
-      const model = new Model({ ...given, ...(attn_implementation && { attn_implementation }) }) as PreTrainedModel
-      return dtype === undefined || dtype === 'auto' ? model : model.to(dtype)
-    },
-    /** Makes a model of one's own known for its config's model_type. @throws RushlightError when there is one already, unless `exist_ok` */
-    register(config_class: ConfigClass, model_class: ModelClass, options: { exist_ok?: boolean } = {}): void {
-      checkOptions(`${name}.register`, options, ['exist_ok'])
-      registerModel(config_class, task, model_class, options.exist_ok ?? false)
-    },
+/** What models of any architecture are called with. */
+export interface ModelInputs extends DecoderInputs {
+  token_type_ids?: IntInput | null
+}
+
+/** How a model of each task is called, whatever its architecture. */
+interface TaskModels {
+  base: PreTrainedModel<PreTrainedConfig, [inputs: ModelInputs], BaseModelOutput>
+  'causal-lm': PreTrainedModel<PreTrainedConfig, [inputs: ModelInputs & CausalInputs], CausalLMOutput>
+  'masked-lm': PreTrainedModel<PreTrainedConfig, [inputs: ModelInputs & { labels?: IntInput | null }], CausalLMOutput>
+  'sequence-classification': PreTrainedModel<
+    PreTrainedConfig,
+    [inputs: ModelInputs & DecoderClassifierInputs],
+    SequenceClassifierOutput
+  >
+}
+
+class AutoClass<T extends Task> {
+  constructor(
+    private readonly task: T,
+    private readonly name: string,
+  ) {}
+
+  /**
+   * Loads a model from a repository or a directory in Hugging Face's layout, or a .gguf file, in eval mode.
+   * @throws RushlightError naming every weight that does not fit; UnsupportedOptionError for an option or architecture that there is not
+   */
+  readonly from_pretrained: FromPretrained<TaskModels[T]> = (path: string, options?: FromPretrainedOptions) =>
+    fromPretrained(path, (config) => modelClass(config.model_type, this.task), options) as Promise<never>
+
+  /** A new model with initial weights. Allocates nothing until it is used. */
+  async from_config(
+    config: PreTrainedConfig | Readonly<Record<string, unknown>>,
+    options: FromConfigOptions = {},
+  ): Promise<TaskModels[T]> {
+    const where = `${this.name}.from_config`
+    checkOptions(where, options, ['dtype', 'torch_dtype', 'attn_implementation'])
+    const given = config instanceof PreTrainedConfig ? config.to_dict() : config
+    const { attn_implementation, dtype = options.torch_dtype } = options
+    if (attn_implementation !== undefined && !['sdpa', 'eager'].includes(attn_implementation))
+      throw unsupported(where, 'attn_implementation', attn_implementation, ['sdpa', 'eager'])
+    const Model = await modelClass(given.model_type, this.task)
+    const model = new Model({ ...given, ...(attn_implementation && { attn_implementation }) }) as TaskModels[T]
+    if (dtype !== undefined && dtype !== 'auto') model.to(dtype)
+    return model
+  }
+
+  /** Makes a model of one's own known for its config's model_type. @throws RushlightError when there is one already, unless `exist_ok` */
+  register(config_class: ConfigClass, model_class: ModelClass, options: { exist_ok?: boolean } = {}): void {
+    checkOptions(`${this.name}.register`, options, ['exist_ok'])
+    registerModel(config_class, this.task, model_class, options.exist_ok ?? false)
   }
 }
 
-export const AutoModel = auto('base', 'AutoModel')
-export const AutoModelForCausalLM = auto('causal-lm', 'AutoModelForCausalLM')
-export const AutoModelForMaskedLM = auto('masked-lm', 'AutoModelForMaskedLM')
-export const AutoModelForSequenceClassification = auto('sequence-classification', 'AutoModelForSequenceClassification')
+/** from_pretrained, with what it resolves to. */
+interface FromPretrained<M> {
+  (path: string, options: FromPretrainedOptions & { output_loading_info: true }): Promise<[M, LoadingInfo]>
+  (path: string, options?: FromPretrainedOptions): Promise<M>
+}
+
+export const AutoModel = new AutoClass('base', 'AutoModel')
+export const AutoModelForCausalLM = new AutoClass('causal-lm', 'AutoModelForCausalLM')
+export const AutoModelForMaskedLM = new AutoClass('masked-lm', 'AutoModelForMaskedLM')
+export const AutoModelForSequenceClassification = new AutoClass(
+  'sequence-classification',
+  'AutoModelForSequenceClassification',
+)
 
 declare module './model.ts' {
   namespace PreTrainedModel {
     /** Loads a model of this class. See AutoModel.from_pretrained. */
+    function from_pretrained<M extends PreTrainedModel>(
+      this: abstract new (
+        config: never,
+      ) => M,
+      path: string,
+      options: FromPretrainedOptions & { output_loading_info: true },
+    ): Promise<[M, LoadingInfo]>
     function from_pretrained<M extends PreTrainedModel>(
       this: abstract new (
         config: never,

@@ -6,6 +6,7 @@ export {
   AutoModelForMaskedLM,
   AutoModelForSequenceClassification,
   type FromConfigOptions,
+  type ModelInputs,
 } from './auto.ts'
 export {
   type BertClassifierInputs,
