@@ -11,6 +11,7 @@ import { keep, tidy } from '../tensor/scope.ts'
 import { numelOf, show } from '../tensor/shape.ts'
 import { Storage } from '../tensor/storage.ts'
 import { Tensor } from '../tensor/tensor.ts'
+import { checkRoom } from '../wasm/index.ts'
 import { RushlightError, shown, unsupported } from '../util/errors.ts'
 
 /** What of the checkpoint and the model does not go together (transformers' `output_loading_info`). */
@@ -110,6 +111,7 @@ export async function loadWeights(
   const staging = new Staging()
   try {
     const quantized = quantizedPlaces(module, jobs, dtype, quantize)
+    checkRoom(bytesNeeded(jobs, dtype, quantized), `${checkpoint.name} as ${module.constructor.name}`)
     for (const job of jobs) {
       const weight = quantized.get(job.name)
       if (weight) await fillBlocks(job, weight, staging)
@@ -129,6 +131,18 @@ function checkType(stored: StoredTensor): void {
       ...elementTypes(),
       ...Object.keys(BLOCK_TYPES),
     ])
+}
+
+/** Bytes that the weights will take. */
+function bytesNeeded(
+  jobs: readonly Job[],
+  dtype: DType | 'auto',
+  quantized: ReadonlyMap<string, QuantizedWeight>,
+): number {
+  return jobs.reduce((sum, { name, stored, target }) => {
+    const weight = quantized.get(name)
+    return sum + (weight ? weight.bytes : numelOf(target.shape) * DTYPES[dtypeWanted(stored, dtype)].bytes)
+  }, 0)
 }
 
 /** Puts quantized modules where weights are stored in blocks and stay so, and where they are to be rounded to blocks. */
@@ -172,9 +186,14 @@ async function fillBlocks(job: Job, weight: QuantizedWeight, staging: Staging): 
 
 /** Fills a parameter in the dtype that is wanted. Blocks that no parameter can hold become float16, which loses least for its size. */
 async function fillTensor(job: Job, dtype: DType | 'auto', staging: Staging): Promise<void> {
-  const kept = isBlockType(job.stored.type) ? 'float16' : dtypeIn(job.stored)
-  const wanted = dtype === 'auto' || !isFloating(kept) ? kept : dtype
+  const wanted = dtypeWanted(job.stored, dtype)
   job.target.adopt(await read(job, wanted, staging), wanted)
+}
+
+/** The dtype that a parameter gets. */
+function dtypeWanted(stored: StoredTensor, dtype: DType | 'auto'): DType {
+  const kept = isBlockType(stored.type) ? 'float16' : dtypeIn(stored)
+  return dtype === 'auto' || !isFloating(kept) ? kept : dtype
 }
 
 /** A tensor's elements in a storage of their own: read straight, or by way of pieces where they must be converted or moved. */

@@ -36,6 +36,8 @@ export interface InitOptions {
 interface Runtime {
   build: Build | 'given'
   memory: WebAssembly.Memory
+  /** Bytes that the heap can grow to. */
+  limit: number
   allocator: Allocator
   pool: Pool
   kernelAt: Map<string, number>
@@ -71,7 +73,7 @@ function create(): Runtime {
     throw new RushlightError('This runtime has no WebAssembly SIMD. Hint: Node 20.16, or a browser of 2023 or later')
   const threads = threadsWanted()
   const shared = threads > 1 && hasSharedMemory()
-  const memory = createMemory(shared)
+  const { memory, maximum } = createMemory(shared)
   let build: Build | 'given' = 'given'
   let bytes: Uint8Array<ArrayBuffer> | undefined
   let module = options.module
@@ -103,7 +105,7 @@ function create(): Runtime {
     grainDivisor: Number(environment('RUSHLIGHT_GRAIN_DIVISOR') ?? 1),
     worker: options.worker,
   })
-  return { build, memory, allocator, pool, kernelAt: new Map(names.map((name, i) => [name, i])) }
+  return { build, memory, limit: maximum - base, allocator, pool, kernelAt: new Map(names.map((name, i) => [name, i])) }
 }
 
 function current(): Runtime {
@@ -192,9 +194,23 @@ export const i32View = (ptr: number, n: number) => new Int32Array(heap(), ptr, n
 export const i64View = (ptr: number, n: number) => new BigInt64Array(heap(), ptr, n)
 
 /** What the heap holds, in bytes: asked for and not freed, the most so far, and memory behind it. */
-export function heapUsage(): { used: number; peak: number; reserved: number } {
-  const { used, peak, reserved } = current().allocator
-  return { used, peak, reserved }
+export function heapUsage(): { used: number; peak: number; reserved: number; limit: number } {
+  const { allocator, limit } = current()
+  const { used, peak, reserved } = allocator
+  return { used, peak, reserved, limit }
+}
+
+/**
+ * Refuses early what cannot fit, so that nothing is downloaded or read for nothing.
+ * @throws OutOfMemoryError when `bytes` more are beyond what the heap can ever hold
+ */
+export function checkRoom(bytes: number, what: string): void {
+  const { used, limit } = heapUsage()
+  if (used + bytes <= limit) return
+  const gib = (n: number) => `${(n / 2 ** 30).toFixed(2)} GiB`
+  throw new OutOfMemoryError(
+    `Out of memory: ${what} needs ${gib(bytes)}, ${gib(limit - used)} of the heap's ${gib(limit)} are free. Hint: a smaller dtype ('bfloat16', 'q8', 'q4'), or dispose() of other models`,
+  )
 }
 
 /** Starts a new measurement of the peak. */

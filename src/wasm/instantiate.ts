@@ -39,12 +39,12 @@ export function withMemoryForm(bytes: Uint8Array<ArrayBuffer>, shared: boolean):
   return bytes
 }
 
-/** Memory with the largest maximum this runtime allows, never one without a maximum. */
-export function createMemory(shared: boolean): WebAssembly.Memory {
+/** Memory with the largest maximum (in bytes) this runtime allows, never one without a maximum. */
+export function createMemory(shared: boolean): { memory: WebAssembly.Memory; maximum: number } {
   let refusal: unknown
   for (const maximum of [65536, 32768, 16384, 8192]) {
     try {
-      return new WebAssembly.Memory({ initial: 1, maximum, shared })
+      return { memory: new WebAssembly.Memory({ initial: 1, maximum, shared }), maximum: maximum * PAGE }
     } catch (error) {
       refusal = error
     }

@@ -6,6 +6,7 @@ import {
   type ByteSource,
   openGguf,
   openSafetensors,
+  type StoredTensor,
   type TensorToWrite,
   writeGguf,
   writeSafetensors,
@@ -20,7 +21,7 @@ import { fromFloat16, toBfloat16, toFloat16 } from '../../src/tensor/half.ts'
 import { tidy } from '../../src/tensor/scope.ts'
 import type { Tensor } from '../../src/tensor/tensor.ts'
 import { RushlightError } from '../../src/util/errors.ts'
-import { heapUsage, resetPeak } from '../../src/wasm/index.ts'
+import { heapUsage, OutOfMemoryError, resetPeak } from '../../src/wasm/index.ts'
 import { written } from '../io/files.ts'
 
 class Leaf extends Module<[], void> {
@@ -276,6 +277,27 @@ test('a read that fails midway gives its memory back', async () => {
     tree.dispose()
     assert.is(heapUsage().used, before)
   }
+})
+
+test('a model that can never fit is refused before anything is read', async () => {
+  const shape = [1 << 16, 1 << 15] // 8 GiB as F32
+  const source = bytesSource(new Uint8Array(0), 'file')
+  const offset = 0
+  const tensors = new Map<string, StoredTensor>()
+  for (const name of ['a.weight', 'b.weight'])
+    tensors.set(name, { name, type: 'F32', shape, source, offset, bytes: 4 * shape[0] * shape[1] })
+  for (const name of ['a.bias', 'b.bias'])
+    tensors.set(name, { name, type: 'F32', shape: [shape[0]], source, offset, bytes: 4 * shape[0] })
+  const before = heapUsage().used
+  const error = await loadWeights(new Tree(shape[0], shape[1]), { name: 'huge', tensors, async close() {} }).catch(
+    (e) => e,
+  )
+  assert.instance(error, OutOfMemoryError)
+  assert.match(
+    error.message,
+    /huge as Tree needs 16.00 GiB, .* GiB of the heap's .* GiB are free. Hint: a smaller dtype/,
+  )
+  assert.is(heapUsage().used, before)
 })
 
 test('memory while loading: the weights and at most 64 MiB more', async () => {

@@ -62,9 +62,9 @@ for (const build of ['simd', 'relaxed'] as Build[]) {
       [unshared, false],
     ] as const) {
       const module = new WebAssembly.Module(bytes)
-      instantiate(module, createMemory(isShared))
+      instantiate(module, createMemory(isShared).memory)
       assert.throws(
-        () => instantiate(module, createMemory(!isShared)),
+        () => instantiate(module, createMemory(!isShared).memory),
         /module: it cannot be used with (un)?shared memory\. Hint: .*threads: 1/,
       )
     }

@@ -78,7 +78,7 @@ function poolOf(
 ): { pool: Pool; allocator: Allocator; kernel: (name: string) => number } {
   const bytes = withMemoryForm(binary('simd'), true)
   const module = new WebAssembly.Module(bytes)
-  const memory = createMemory(true)
+  const memory = createMemory(true).memory
   const { exports } = instantiate(module, memory)
   const names = kernelNames(module)
   const kernels = names.map((name) => exports[name] as Kernel)
