@@ -47,7 +47,7 @@ export interface ModelInputs extends DecoderInputs {
 }
 
 /** How a model of each task is called, whatever its architecture. */
-interface TaskModels {
+export interface TaskModels {
   base: PreTrainedModel<PreTrainedConfig, [inputs: ModelInputs], BaseModelOutput>
   'causal-lm': PreTrainedModel<PreTrainedConfig, [inputs: ModelInputs & CausalInputs], CausalLMOutput>
   'masked-lm': PreTrainedModel<PreTrainedConfig, [inputs: ModelInputs & { labels?: IntInput | null }], CausalLMOutput>
@@ -58,7 +58,7 @@ interface TaskModels {
   >
 }
 
-class AutoClass<T extends Task> {
+export class AutoClass<T extends Task> {
   constructor(
     private readonly task: T,
     private readonly name: string,
@@ -96,7 +96,7 @@ class AutoClass<T extends Task> {
 }
 
 /** from_pretrained, with what it resolves to. */
-interface FromPretrained<M> {
+export interface FromPretrained<M> {
   (path: string, options: FromPretrainedOptions & { output_loading_info: true }): Promise<[M, LoadingInfo]>
   (path: string, options?: FromPretrainedOptions): Promise<M>
 }
