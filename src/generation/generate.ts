@@ -36,6 +36,8 @@ const HINT = "Hint: generate({ ...tokenizer(text, { return_tensors: 'pt' }), max
 /** One sequence of the batch. */
 interface Sequence {
   ids: number[]
+  /** How many of its first ids are padding. */
+  padding: number
   done: boolean
 }
 
@@ -68,7 +70,7 @@ export async function generate(model: CausalLM, inputs: GenerateOptions, more: G
       `generate: the prompt has ${T} tokens already, max_length is ${limit}. Hint: max_new_tokens`,
     )
 
-  const sequences: Sequence[] = rows.map((ids) => ({ ids: [...ids], done: false }))
+  const sequences: Sequence[] = rows.map((ids, b) => ({ ids: [...ids], padding: Math.max(0, masks[b].indexOf(1)), done: false }))
   const processors = processorsOf(config, T, eos)
   const random = config.do_sample ? new SampleStream(config.seed ?? randomSeed()) : null
   const { supports_cache } = model.constructor as unknown as ModelClass
@@ -78,7 +80,7 @@ export async function generate(model: CausalLM, inputs: GenerateOptions, more: G
     for (let length = T; length < limit && sequences.some((s) => !s.done); length++) {
       const scores = no_grad(() => tidy(() => nextScores(model, sequences, masks, cache)))
       sequences.forEach((sequence, b) => {
-        const id = sequence.done ? pad : choose(scores[b], sequence.ids, processors, random)
+        const id = sequence.done ? pad : choose(scores[b], sequence, processors, random)
         sequence.ids.push(id)
         masks[b].push(1)
         if (eos.includes(id)) sequence.done = true
@@ -177,11 +179,11 @@ function readPrompt(
 
 function choose(
   scores: Float32Array,
-  ids: readonly number[],
+  { ids, padding }: Sequence,
   processors: LogitsProcessor[],
   random: SampleStream | null,
 ): number {
-  for (const process of processors) process(scores, ids)
+  for (const process of processors) process(scores, ids, padding)
   return random ? random.pick(softmax(scores)) : argmax(scores)
 }
 

@@ -1,13 +1,14 @@
 // Logits processors: each changes one row of scores in place, in Python's order. A token that is ruled out becomes -Infinity.
 import type { GenerationConfig } from './config.ts'
 
-/** Changes the scores of the next token, given the ids so far. */
-export type LogitsProcessor = (scores: Float32Array, ids: readonly number[]) => void
+/** Changes the scores of the next token, given the ids so far and how many of them are padding on the left. */
+export type LogitsProcessor = (scores: Float32Array, ids: readonly number[], padding?: number) => void
 
-/** Scores of tokens that occurred are divided (or multiplied, when negative) by the penalty (Keskar et al. 2019). */
+/** Scores of tokens that occurred are divided (or multiplied, when negative) by the penalty (Keskar et al. 2019). Padding did not occur. */
 export function repetitionPenalty(penalty: number): LogitsProcessor {
-  return (scores, ids) => {
-    for (const id of new Set(ids)) scores[id] = scores[id] < 0 ? scores[id] * penalty : scores[id] / penalty
+  return (scores, ids, padding = 0) => {
+    for (const id of new Set(ids.slice(padding)))
+      scores[id] = scores[id] < 0 ? scores[id] * penalty : scores[id] / penalty
   }
 }
 

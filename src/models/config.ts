@@ -69,6 +69,11 @@ export class PreTrainedConfig {
       own.id2label = Object.fromEntries(Array.from({ length: num_labels }, (_, i) => [i, `LABEL_${i}`]))
   }
 
+  /** Sets values that a config derives from its others; for constructors of subclasses. */
+  protected derive(values: Record<string, unknown>): void {
+    Object.assign(this, values)
+  }
+
   /** Number of classes of a classification head. */
   get num_labels(): number {
     return Object.keys(this.id2label).length
@@ -114,6 +119,9 @@ export function replaceKeys(
   return { ...(other || id2label ? rest : config), ...changes }
 }
 
+/** Numbers that may be null: as many heads as queries have, no window. */
+const OPTIONAL: readonly string[] = ['num_key_value_heads', 'sliding_window']
+
 /** Refuses what is no number where the architecture has one, and sizes and counts that are none. */
 function checkNumbers(
   model_type: string,
@@ -122,6 +130,7 @@ function checkNumbers(
 ): void {
   for (const [key, value] of Object.entries(given)) {
     if (typeof defaults[key] !== 'number' || key.endsWith('_token_id')) continue
+    if (value === null && OPTIONAL.includes(key)) continue
     const counts = /^(num|max)_|_size$/.test(key)
     if (counts ? !(Number.isSafeInteger(value) && (value as number) > 0) : !Number.isFinite(value))
       throw new RushlightError(

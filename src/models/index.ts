@@ -32,9 +32,13 @@ export {
   LlamaForSequenceClassification,
   LlamaModel,
 } from './llama.ts'
+export { MistralConfig, MistralForCausalLM, MistralForSequenceClassification, MistralModel } from './mistral.ts'
 export { PreTrainedModel } from './model.ts'
 export type { LoadingInfo } from './loading.ts'
 export type { FromPretrainedOptions } from './pretrained.ts'
+export { Qwen2Config, Qwen2ForCausalLM, Qwen2ForSequenceClassification, Qwen2Model } from './qwen2.ts'
+export { Qwen3Config, Qwen3ForCausalLM, Qwen3ForSequenceClassification, Qwen3Model } from './qwen3.ts'
 export { type Architecture, registerArchitecture, type Task } from './registry.ts'
 export type { SaveOptions, SaveTarget } from './saving.ts'
+export { SmolLM3Config, SmolLM3ForCausalLM, SmolLM3ForSequenceClassification, SmolLM3Model } from './smollm3.ts'
 export type { BaseModelOutput, CausalLMOutput, SequenceClassifierOutput } from './outputs.ts'

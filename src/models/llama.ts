@@ -5,7 +5,7 @@ import { ModuleList } from '../nn/containers.ts'
 import * as F from '../nn/functional.ts'
 import { Module } from '../nn/module.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { RushlightError } from '../util/errors.ts'
+import { RushlightError, shown, unsupported } from '../util/errors.ts'
 import { ACT2FN, type Activation } from './activations.ts'
 import { attend, type AttentionOptions, type Context, splitHeads } from './attention.ts'
 import { PreTrainedConfig } from './config.ts'
@@ -40,14 +40,30 @@ export class LlamaConfig extends PreTrainedConfig {
   static override readonly defaults: Readonly<Record<string, unknown>> = defaults
 }
 
+/** What the parts below need of a config. Those of the architectures that are made of them have it too. */
+export interface LlamaShape extends PreTrainedConfig {
+  readonly vocab_size: number
+  readonly hidden_size: number
+  readonly intermediate_size: number
+  readonly num_hidden_layers: number
+  readonly num_attention_heads: number
+  readonly num_key_value_heads: number | null
+  readonly head_dim?: number | null
+  readonly hidden_act: string
+  readonly rms_norm_eps?: number
+  readonly attention_bias?: boolean
+  readonly attention_dropout: number
+  readonly mlp_bias?: boolean
+}
+
 /** Queries, keys and values of a layer's heads. */
-interface Heads {
+export interface Heads {
   q: Tensor // (B,Hq,T,D)
   k: Tensor // (B,Hkv,T,D)
   v: Tensor // (B,Hkv,T,D)
 }
 
-export class LlamaAttention<C extends LlamaConfig = LlamaConfig> extends Module<[x: Tensor, context: Context], Tensor> {
+export class LlamaAttention<C extends LlamaShape = LlamaConfig> extends Module<[x: Tensor, context: Context], Tensor> {
   q_proj: Linear
   k_proj: Linear
   v_proj: Linear
@@ -59,18 +75,24 @@ export class LlamaAttention<C extends LlamaConfig = LlamaConfig> extends Module<
     protected readonly layer: number,
   ) {
     super()
-    const { hidden_size: H, num_attention_heads: heads, attention_bias: bias } = config
+    const { hidden_size: H, num_attention_heads: heads } = config
     const kvHeads = config.num_key_value_heads ?? heads
     const D = headDimOf(config)
     if (heads % kvHeads !== 0)
       throw new RushlightError(
         `config: num_attention_heads ${heads} is not a multiple of num_key_value_heads ${kvHeads}`,
       )
+    const bias = this.biases(config)
     this.headDim = D
-    this.q_proj = new Linear(H, heads * D, bias)
-    this.k_proj = new Linear(H, kvHeads * D, bias)
-    this.v_proj = new Linear(H, kvHeads * D, bias)
-    this.o_proj = new Linear(heads * D, H, bias)
+    this.q_proj = new Linear(H, heads * D, bias.qkv)
+    this.k_proj = new Linear(H, kvHeads * D, bias.qkv)
+    this.v_proj = new Linear(H, kvHeads * D, bias.qkv)
+    this.o_proj = new Linear(heads * D, H, bias.out)
+  }
+
+  /** Whether the projections to heads have a bias, and the one back. Called by the constructor: it may use its argument only. */
+  protected biases({ attention_bias: bias = false }: C): { qkv: boolean; out: boolean } {
+    return { qkv: bias, out: bias }
   }
 
   /** Heads before their positions are told. */
@@ -104,11 +126,18 @@ export class LlamaMLP extends Module<[x: Tensor], Tensor> {
   down_proj: Linear
   private readonly act: Activation
 
-  constructor({ hidden_size: H, intermediate_size: I, mlp_bias, hidden_act }: LlamaConfig) {
+  constructor(
+    {
+      hidden_size: H,
+      intermediate_size: I,
+      hidden_act,
+    }: Pick<LlamaShape, 'hidden_size' | 'intermediate_size' | 'hidden_act'>,
+    bias = false,
+  ) {
     super()
-    this.gate_proj = new Linear(H, I, mlp_bias)
-    this.up_proj = new Linear(H, I, mlp_bias)
-    this.down_proj = new Linear(I, H, mlp_bias)
+    this.gate_proj = new Linear(H, I, bias)
+    this.up_proj = new Linear(H, I, bias)
+    this.down_proj = new Linear(I, H, bias)
     this.act = ACT2FN(hidden_act)
   }
 
@@ -117,7 +146,7 @@ export class LlamaMLP extends Module<[x: Tensor], Tensor> {
   }
 }
 
-export class LlamaDecoderLayer<C extends LlamaConfig = LlamaConfig> extends Module<
+export class LlamaDecoderLayer<C extends LlamaShape = LlamaConfig> extends Module<
   [x: Tensor, context: Context],
   Tensor
 > {
@@ -142,7 +171,7 @@ export class LlamaDecoderLayer<C extends LlamaConfig = LlamaConfig> extends Modu
 
   /** Makes the MLP. Called by the constructor: it may use its arguments only. */
   protected feedForward(config: C, _layer: number): Module<[x: Tensor], Tensor> {
-    return new LlamaMLP(config)
+    return new LlamaMLP(config, config.mlp_bias)
   }
 
   forward(x: Tensor, context: Context): Tensor {
@@ -152,7 +181,7 @@ export class LlamaDecoderLayer<C extends LlamaConfig = LlamaConfig> extends Modu
 }
 
 /** The decoder without a head. */
-export class LlamaModel<C extends LlamaConfig = LlamaConfig> extends DecoderModel<C> {
+export class LlamaModel<C extends LlamaShape = LlamaConfig> extends DecoderModel<C> {
   static override readonly config_class: ConfigClass = LlamaConfig
   static override readonly base_model_prefix: string = ''
 
@@ -195,7 +224,7 @@ export class LlamaModel<C extends LlamaConfig = LlamaConfig> extends DecoderMode
 }
 
 /** Llama with a language modeling head. */
-export class LlamaForCausalLM<C extends LlamaConfig = LlamaConfig> extends DecoderForCausalLM<C> {
+export class LlamaForCausalLM<C extends LlamaShape = LlamaConfig> extends DecoderForCausalLM<C> {
   static override readonly config_class: ConfigClass = LlamaConfig
   static override readonly base_model_prefix: string = 'model'
 
@@ -223,7 +252,7 @@ export class LlamaForCausalLM<C extends LlamaConfig = LlamaConfig> extends Decod
 
 /** Llama with a linear classifier on the last token that is not padding. */
 export class LlamaForSequenceClassification<
-  C extends LlamaConfig = LlamaConfig,
+  C extends LlamaShape = LlamaConfig,
 > extends DecoderForSequenceClassification<C> {
   static override readonly config_class: ConfigClass = LlamaConfig
   static override readonly base_model_prefix: string = 'model'
@@ -249,11 +278,28 @@ export function layerType({ layer_types }: PreTrainedConfig, layer: number): str
   return Array.isArray(layer_types) ? layer_types[layer] : undefined
 }
 
+/**
+ * How many positions a layer looks at: those of `sliding_window` where `layer_types` say so, else all (null).
+ * @throws UnsupportedOptionError for a type of layer that is neither
+ */
+export function windowOf(config: PreTrainedConfig, layer: number): number | null {
+  const type = layerType(config, layer) ?? 'full_attention'
+  if (type === 'full_attention') return null
+  if (type !== 'sliding_attention')
+    throw unsupported('config', `layer_types[${layer}]`, type, ['full_attention', 'sliding_attention'])
+  const { sliding_window: window } = config
+  if (typeof window !== 'number' || window < 1)
+    throw new RushlightError(
+      `config: layer ${layer} is sliding_attention: sliding_window must be a whole number from 1 up, found ${shown(window)}`,
+    )
+  return window
+}
+
 /** Dimensions of a head: what the config says, or the width shared out. */
 export function headDimOf({
   head_dim,
   hidden_size,
   num_attention_heads,
-}: Pick<LlamaConfig, 'head_dim' | 'hidden_size' | 'num_attention_heads'>): number {
+}: Pick<LlamaShape, 'head_dim' | 'hidden_size' | 'num_attention_heads'>): number {
   return head_dim ?? Math.floor(hidden_size / num_attention_heads)
 }

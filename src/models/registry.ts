@@ -26,15 +26,32 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   },
   llama: async () => {
     const m = await import('./llama.ts')
-    return {
-      config: m.LlamaConfig,
-      models: {
-        base: m.LlamaModel,
-        'causal-lm': m.LlamaForCausalLM,
-        'sequence-classification': m.LlamaForSequenceClassification,
-      },
-    }
+    return decoder(m.LlamaConfig, m.LlamaModel, m.LlamaForCausalLM, m.LlamaForSequenceClassification)
   },
+  mistral: async () => {
+    const m = await import('./mistral.ts')
+    return decoder(m.MistralConfig, m.MistralModel, m.MistralForCausalLM, m.MistralForSequenceClassification)
+  },
+  qwen2: async () => {
+    const m = await import('./qwen2.ts')
+    return decoder(m.Qwen2Config, m.Qwen2Model, m.Qwen2ForCausalLM, m.Qwen2ForSequenceClassification)
+  },
+  qwen3: async () => {
+    const m = await import('./qwen3.ts')
+    return decoder(m.Qwen3Config, m.Qwen3Model, m.Qwen3ForCausalLM, m.Qwen3ForSequenceClassification)
+  },
+  smollm3: async () => {
+    const m = await import('./smollm3.ts')
+    return decoder(m.SmolLM3Config, m.SmolLM3Model, m.SmolLM3ForCausalLM, m.SmolLM3ForSequenceClassification)
+  },
+}
+
+/** A decoder-only language model; not every one has a classifier. */
+function decoder(config: ConfigClass, base: ModelClass, causal: ModelClass, classifier?: ModelClass): Architecture {
+  return {
+    config,
+    models: { base, 'causal-lm': causal, ...(classifier && { 'sequence-classification': classifier }) },
+  }
 }
 
 /** The architecture of a config's model_type. @throws UnsupportedOptionError listing those there are */

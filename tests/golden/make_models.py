@@ -93,11 +93,11 @@ def masked(values, batch):
     return values * batch["attention_mask"].unsqueeze(-1)
 
 
-def run_batches(model, batches, attentions=False):
+def run_batches(model, batches):
     tensors, losses = {}, {}
     for name, batch in batches.items():
         with torch.no_grad():
-            out = model(**batch, output_hidden_states=True, output_attentions=attentions)
+            out = model(**batch, output_hidden_states=True)
         losses[name] = objective(out, batch).item()
         for key in ("logits", "last_hidden_state", "pooler_output"):
             if getattr(out, key, None) is not None:
@@ -105,8 +105,6 @@ def run_batches(model, batches, attentions=False):
         if name == "plain":
             for i, hidden in enumerate(out.hidden_states):
                 tensors[f"plain.hidden_states.{i}"] = hidden
-            for i, weights in enumerate(out.attentions if attentions else ()):
-                tensors[f"plain.attentions.{i}"] = weights
     return tensors, losses
 
 
@@ -170,9 +168,13 @@ def listed(batch):
     return {key: value.tolist() for key, value in batch.items()}
 
 
-def legacy_config(config):
-    """The same configuration as versions before 5 spelled it."""
+def legacy_config(config, config_class):
+    """The same configuration as versions before 5 spelled it, without the types of layers where the rest implies them."""
     old = dict(config)
+    if "layer_types" in old:
+        without = {k: v for k, v in old.items() if k != "layer_types"}
+        if config_class.from_dict(dict(without)).layer_types == old["layer_types"]:
+            old = without
     old.pop("dtype", None)
     old["torch_dtype"] = config.get("dtype", "float32")
     old["transformers_version"] = "4.38.0"
@@ -180,6 +182,8 @@ def legacy_config(config):
     if rope is not None:
         rope = dict(rope)
         old["rope_theta"] = rope.pop("rope_theta")
+        if "partial_rotary_factor" in rope:
+            old["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
         kind = rope.pop("rope_type")
         if kind == "default":
             old["rope_scaling"] = None
@@ -212,13 +216,17 @@ def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", g
     randomize(model, generator)
     model.to(dtype).save_pretrained(folder, max_shard_size=shard)
     load = lambda dtype, **more: getattr(transformers, cls).from_pretrained(folder, dtype=dtype, **more).eval()
-    model = load(torch.float32, attn_implementation="eager" if attentions else None)
+    model = load(torch.float32)
 
     batches = make_batches(model, generator, length)
     if light:
         del batches["right"]
-    tensors, losses = run_batches(model, batches, attentions)
+    tensors, losses = run_batches(model, batches)
     trained_on = "right" if "For" in cls or "LMHead" in cls else "plain"
+    if attentions:
+        with torch.no_grad():
+            weights = load(torch.float32, attn_implementation="eager")(**batches["plain"], output_attentions=True).attentions
+        tensors |= {f"plain.attentions.{i}": w for i, w in enumerate(weights)}
     golden = {
         "class": cls,
         "batches": {n: {**listed(b), "loss": losses[n]} for n, b in batches.items()},
@@ -247,7 +255,7 @@ def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", g
             assert abs(ours - theirs) < 1e-5 * abs(theirs), f"{name}: training losses {ours} and {theirs}"
 
     # Older spellings must mean the same to transformers, too.
-    old = legacy_config(json.loads((folder / "config.json").read_text()))
+    old = legacy_config(json.loads((folder / "config.json").read_text()), type(config))
     (folder / "config.legacy.json").write_text(json.dumps(old, indent=2) + "\n")
     again = load(torch.float32, config=type(config).from_dict(old))
     check = run_batches(again, batches)[0]

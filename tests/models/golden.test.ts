@@ -214,8 +214,8 @@ for (const name of readdirSync(root).filter((n) => n.includes(process.env.RUSHLI
       const { config_class } = classes[golden.class]
       const [now, then] = [new config_class(read('config.json')), new config_class(read('config.legacy.json'))]
       assert.equal(models.ropeParameters(then), models.ropeParameters(now))
-      for (const key of Object.keys(config_class as unknown as { defaults: object }))
-        assert.equal(then[key], now[key], key)
+      for (const key of Object.keys((config_class as unknown as { defaults: object }).defaults))
+        if (!['rope_theta', 'partial_rotary_factor'].includes(key)) assert.equal(then[key], now[key], key)
     })
 }
 
