@@ -32,18 +32,13 @@ const SUFFIX: Readonly<Partial<Record<DType, 'f32' | 'f16' | 'bf16'>>> = {
   bfloat16: 'bf16',
 }
 const COLS = 8
-/** Rows of a panel of A: the micro-kernel that this engine keeps in registers (see assembly/gemm.ts). V8 12 came with Node 22. */
-const RELAXED_ROWS: 4 | 6 = v8Version() >= 12 ? 6 : 4
+/** Rows of a panel of A: one more needs a fused multiply-add (see assembly/gemm.ts). */
+type PanelRows = 5 | 6
 
-function v8Version(): number {
-  const node = typeof process === 'undefined' ? undefined : process.versions?.v8
-  const chrome = globalThis.navigator?.userAgent?.match(/Chrome\/(\d+)/)?.[1]
-  return Number.parseInt(node ?? '', 10) || Number(chrome ?? 0) / 10
-}
-
-/** Multiply-adds of a chunk of the packed kernel: about half a millisecond, and tiles large enough for the second cache. */
-const CHUNK = 16e6
-/** And of dot products, which have no tiles. */
+/** Multiply-adds that a chunk of the packed kernel has at least (some 40 µs), and at most (half a millisecond). */
+const LEAST_CHUNK = 1e6
+const MOST_CHUNK = 12e6
+/** Multiply-adds of a chunk of dot products. */
 const DOTS_CHUNK = 5e5
 /** Rows up to which dot products beat packing B. */
 const SKINNY = 16
@@ -73,7 +68,7 @@ export function gemm(problem: GemmProblem): void {
         a.ptr + i * a.batch * 4,
         c.ptr + i * c.batch * 4,
       )
-  } else packed(problem)
+  } else packed(problem, runtimeInfo().build === 'simd' ? 5 : 6)
 }
 
 /** m rows of A against the rows of B: no packing. */
@@ -99,9 +94,8 @@ function axpy({ n, k, b, bias = 0, accumulate }: GemmProblem, pa: number, pb: nu
   )
 }
 
-function packed(problem: GemmProblem): void {
-  // Without a fused multiply-add, 6x8 needs a register too many.
-  const ROWS = runtimeInfo().build === 'relaxed' ? RELAXED_ROWS : 4
+/** Both operands packed into panels, then tiles of C, which the threads share. */
+function packed(problem: GemmProblem, panelRows: PanelRows): void {
   const { m, n, k, batch, a, b, c, bias = 0, accumulate } = problem
   const aCount = a.batch === 0 ? 1 : batch
   const bCount = b.batch === 0 ? 1 : batch
@@ -110,18 +104,21 @@ function packed(problem: GemmProblem): void {
   if (n > width) {
     const bytesB = b.dtype === 'float32' ? 4 : 2
     for (let j = 0; j < n; j += width)
-      packed({
-        ...problem,
-        n: Math.min(width, n - j),
-        b: { ...b, ptr: b.ptr + j * b.cols * bytesB },
-        c: { ...c, ptr: c.ptr + j * 4 },
-        bias: bias && bias + j * 4,
-      })
+      packed(
+        {
+          ...problem,
+          n: Math.min(width, n - j),
+          b: { ...b, ptr: b.ptr + j * b.cols * bytesB },
+          c: { ...c, ptr: c.ptr + j * 4 },
+          bias: bias && bias + j * 4,
+        },
+        panelRows,
+      )
     return
   }
-  const aPanels = Math.ceil(m / ROWS)
+  const aPanels = Math.ceil(m / panelRows)
   const bPanels = Math.ceil(n / COLS)
-  const aSize = aPanels * ROWS * k
+  const aSize = aPanels * panelRows * k
   const bSize = bPanels * COLS * k
   withTemp(
     (aSize * aCount + bSize * bCount) * 4 + 64,
@@ -135,15 +132,16 @@ function packed(problem: GemmProblem): void {
         bPanels * bCount,
         grain(COLS),
       )
-      launch(`pack_rows${ROWS}_f32`, [a.ptr, pa, m, k, a.batch, a.rows, a.cols], aPanels * aCount, grain(ROWS))
-      // Tiles of about CHUNK multiply-adds, as square as the panels allow, and enough of them for the threads to share evenly.
-      const area = Math.max(1, Math.floor(Math.min(CHUNK, (m * n * k * batch) / 16) / (ROWS * COLS * Math.max(1, k))))
-      const tileRows = Math.min(aPanels, Math.max(1, Math.min(32, Math.ceil(Math.sqrt(area * (COLS / ROWS))))))
-      const tileCols = Math.min(bPanels, Math.max(1, Math.ceil(area / tileRows)))
-      const tiles = batch * Math.ceil(aPanels / tileRows) * Math.ceil(bPanels / tileCols)
-      const work = tileRows * ROWS * tileCols * COLS * Math.max(1, k)
       launch(
-        `gemm${ROWS}_f32`,
+        `pack_rows${panelRows}_f32`,
+        [a.ptr, pa, m, k, a.batch, a.rows, a.cols],
+        aPanels * aCount,
+        grain(panelRows),
+      )
+      const perPair = panelRows * COLS * Math.max(1, k)
+      const { tileRows, tileCols } = tileOf(aPanels, bPanels, batch, perPair)
+      launch(
+        `gemm${panelRows}_f32`,
         [
           pa,
           pb,
@@ -160,10 +158,24 @@ function packed(problem: GemmProblem): void {
           accumulate ? 1 : 0,
           bias,
         ],
-        tiles,
-        Math.max(1, Math.round(CHUNK / 16 / work)),
+        batch * Math.ceil(aPanels / tileRows) * Math.ceil(bPanels / tileCols),
+        Math.max(1, Math.round(LEAST_CHUNK / (tileRows * tileCols * perPair))),
       )
     },
     'packed matrix',
   )
+}
+
+/**
+ * Panels down and across a tile: as square as they can be, since a tile reads its rows and columns once; large where there is much
+ * to do, small enough for 32 of them otherwise, so that threads end together; and all about alike.
+ */
+function tileOf(aPanels: number, bPanels: number, batch: number, perPair: number) {
+  const work = Math.min(MOST_CHUNK, Math.max(LEAST_CHUNK, (aPanels * bPanels * batch * perPair) / 32))
+  const pairs = Math.max(1, work / perPair)
+  const evenly = (panels: number, size: number) => Math.ceil(panels / Math.ceil(panels / size))
+  // A panel of A is about two thirds as wide as one of B.
+  const tileRows = evenly(aPanels, Math.max(1, Math.min(32, Math.round(Math.sqrt(pairs * 1.4)))))
+  const tileCols = evenly(bPanels, Math.max(1, Math.round(pairs / tileRows)))
+  return { tileRows, tileCols }
 }
