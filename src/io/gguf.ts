@@ -2,6 +2,7 @@
 // No length of the file is believed before it is compared with the bytes that are left.
 import { FileError, FileFormatError, shown } from '../util/errors.ts'
 import { type Checkpoint, elementsOf, type StoredTensor } from './checkpoint.ts'
+import type { Repository } from './repository.ts'
 import type { ByteSink } from './sink.ts'
 import { type ByteSource, decodeUtf8, readBytes } from './source.ts'
 
@@ -157,6 +158,76 @@ export async function openGguf(source: ByteSource): Promise<GgufCheckpoint> {
     await source.close()
     throw error
   }
+}
+
+/** How llama.cpp names the files of a split model. */
+const SPLIT_NAME = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/i
+
+/**
+ * Opens a GGUF file of a repository. One that is split (`…-00001-of-00003.gguf`) is opened whole, whichever of its files is named:
+ * metadata is that of the first one, tensors are those of all.
+ * @throws FileError when a file is missing, FileFormatError when the files do not go together
+ */
+export async function openGgufOf(repository: Repository, file: string): Promise<GgufCheckpoint> {
+  const [, stem, , count] = SPLIT_NAME.exec(file) ?? []
+  if (stem === undefined) {
+    const whole = await openGguf(await repository.open(file))
+    try {
+      checkSplit(whole, 0, 1)
+      return whole
+    } catch (error) {
+      await whole.close()
+      throw error
+    }
+  }
+  const total = Number(count)
+  const parts: GgufCheckpoint[] = []
+  const close = async () => {
+    for (const part of parts) await part.close()
+  }
+  try {
+    for (let no = 0; no < total; no++) {
+      const name = `${stem}-${String(no + 1).padStart(5, '0')}-of-${count}.gguf`
+      if (!(await repository.has(name)))
+        throw new FileError(
+          `${repository.name}: ${file} is one of ${total} files, and ${name} is missing. Hint: all of them belong in one folder`,
+        )
+      parts.push(await openGguf(await repository.open(name)))
+      checkSplit(parts[no], no, total)
+    }
+    const [first] = parts
+    if (!first) throw new FileError(`${repository.name}: ${file}: a model cannot be split into no files`)
+    const tensors = new Map<string, StoredTensor>()
+    for (const part of parts)
+      for (const [name, stored] of part.tensors) {
+        if (tensors.has(name))
+          throw new FileFormatError(part.name, `tensor ${shown(name)}`, 'each name once', 'it in an earlier file too')
+        tensors.set(name, stored)
+      }
+    const all = first.metadata.get('split.tensors.count')
+    if (all !== undefined && Number(all) !== tensors.size)
+      throw new FileFormatError(first.name, 'split.tensors.count', `${tensors.size}, as many as there are`, `${all}`)
+    return { ...first, name: `${repository.name}/${stem}.gguf`, tensors, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** Whether a file says that it is number `no` of `total`; one that says nothing is whole. */
+function checkSplit({ name, metadata }: GgufCheckpoint, no: number, total: number): void {
+  const count = metadata.get('split.count')
+  const wrong = (field: string, expected: number, found: GgufValue | undefined) =>
+    new FileFormatError(
+      name,
+      field,
+      `${expected}`,
+      shown(found),
+      "a split file keeps llama.cpp's names: …-00001-of-00003.gguf",
+    )
+  if (count === undefined && total === 1) return
+  if (Number(count) !== total && !(total === 1 && count === 0)) throw wrong('split.count', total, count)
+  if (total > 1 && Number(metadata.get('split.no')) !== no) throw wrong('split.no', no, metadata.get('split.no'))
 }
 
 /** Takes values one after another, each only when the file holds it. */

@@ -1,4 +1,4 @@
-// Files: sources of bytes, model repositories, safetensors and GGUF.
+// Files: sources of bytes, model repositories, safetensors, GGUF and what torch.save writes.
 export type { Checkpoint, StoredTensor } from './checkpoint.ts'
 export { dtypeIn, elementTypes, hasElements, readElements } from './elements.ts'
 export {
@@ -8,6 +8,7 @@ export {
   type GgufType,
   type GgufValue,
   openGguf,
+  openGgufOf,
   writeGguf,
 } from './gguf.ts'
 export { LocalRepository, MemoryRepository, Repository } from './repository.ts'
@@ -34,3 +35,5 @@ export {
   readBytes,
 } from './source.ts'
 export { load_file, readTensor, save_file, toWrite } from './tensors.ts'
+export { openTorch } from './torch.ts'
+export { openCheckpointOf, TORCH_FILE, TORCH_INDEX, WEIGHT_FILES, weightFileOf } from './weights.ts'

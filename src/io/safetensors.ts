@@ -1,9 +1,10 @@
 // safetensors: 8 bytes with the length of a JSON header, the header, then the tensors' bytes with no gap between them.
 // Reading is as strict as the reference implementation, and refuses keys that appear twice as well.
 import { DTypeError, FileError, FileFormatError, shown, UnsupportedOptionError } from '../util/errors.ts'
-import { duplicateKey } from '../util/json.ts'
+import { duplicateKey, isObject } from '../util/json.ts'
 import { type Checkpoint, elementsOf, isCount, type StoredTensor } from './checkpoint.ts'
 import type { Repository } from './repository.ts'
+import { openShards } from './shards.ts'
 import type { ByteSink } from './sink.ts'
 import { type ByteSource, decodeUtf8, readBytes } from './source.ts'
 
@@ -115,10 +116,6 @@ async function readHeader(
 
 type Wrong = (field: string, expected: string, found: string, hint?: string) => FileFormatError
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 function readMetadata(value: unknown, wrong: Wrong): Map<string, string> {
   if (!isObject(value)) throw wrong('__metadata__', 'an object of strings', shown(value))
   for (const [key, text] of Object.entries(value))
@@ -178,59 +175,10 @@ export async function openSafetensorsOf(repository: Repository, file?: string): 
       `${repository.name}: expected ${SAFETENSORS_FILE} or ${SAFETENSORS_INDEX}, found neither. Hint: where there is a pytorch_model.bin, load it in Python and save_pretrained(…)`,
     )
 
-  const name = `${repository.name}/${chosen}`
-  const wrong: Wrong = (field, expected, found) => new FileFormatError(name, field, expected, found)
-  const shardOf = readWeightMap(await repository.text(chosen), wrong)
-  const folder = chosen.slice(0, chosen.lastIndexOf('/') + 1)
-  const shards = new Map<string, SafetensorsCheckpoint>()
-  const close = async () => {
-    for (const shard of shards.values()) await shard.close()
-  }
-  try {
-    for (const shard of new Set(shardOf.values())) {
-      if (!(await repository.has(folder + shard)))
-        throw wrong('weight_map', `the shard ${shown(shard)} beside the index`, 'no such file')
-      shards.set(shard, await openSafetensors(await repository.open(folder + shard)))
-    }
-    const tensors = new Map<string, StoredTensor>()
-    const metadata = new Map<string, string>()
-    for (const [shard, opened] of shards) {
-      for (const [key, value] of opened.metadata) metadata.set(key, value)
-      for (const [tensor, stored] of opened.tensors) {
-        if (shardOf.get(tensor) !== shard)
-          throw wrong(`weight_map.${shown(tensor)}`, shown(shard), shown(shardOf.get(tensor)))
-        tensors.set(tensor, stored)
-      }
-    }
-    for (const [tensor, shard] of shardOf)
-      if (!tensors.has(tensor))
-        throw new FileFormatError(
-          `${repository.name}/${folder}${shard}`,
-          `tensor ${shown(tensor)}`,
-          `to be there, as ${chosen} says`,
-          'nothing of that name',
-        )
-    return { name: repository.name, metadata, tensors, close }
-  } catch (error) {
-    await close()
-    throw error
-  }
-}
-
-function readWeightMap(text: string, wrong: Wrong): Map<string, string> {
-  let index: unknown
-  try {
-    index = JSON.parse(text)
-  } catch (cause) {
-    throw wrong('index', 'JSON', shown((cause as Error).message))
-  }
-  const twice = duplicateKey(text)
-  if (twice !== undefined) throw wrong('index', 'each key once', `${shown(twice)} twice`)
-  const map = isObject(index) && Object.hasOwn(index, 'weight_map') ? index.weight_map : undefined
-  if (!isObject(map)) throw wrong('weight_map', 'an object of file names by tensor name', shown(map))
-  for (const [tensor, shard] of Object.entries(map))
-    if (typeof shard !== 'string') throw wrong(`weight_map.${shown(tensor)}`, "a file's name", shown(shard))
-  return new Map(Object.entries(map as Record<string, string>))
+  const { shards, tensors, close } = await openShards(repository, chosen, openSafetensors)
+  const metadata = new Map<string, string>()
+  for (const shard of shards) for (const [key, value] of shard.metadata) metadata.set(key, value)
+  return { name: repository.name, metadata, tensors, close }
 }
 
 /** A tensor to be written. */

@@ -50,3 +50,8 @@ export function duplicateKey(text: string): string | undefined {
   return undefined
 }
 const keyEnd = /[ \t\n\r]*:/y
+
+/** Whether a value is an object of JSON, with keys. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

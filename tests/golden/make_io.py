@@ -1,4 +1,6 @@
-"""Writes small safetensors and GGUF files with Python's own writers, and what is in them, for tests/io."""
+"""Writes small safetensors, GGUF and torch.save files with Python's own writers, and what is in them, for tests/io."""
+import collections
+import datetime
 import json
 import math
 import pathlib
@@ -101,6 +103,66 @@ def write_gguf():
     return {"values": values, "lists": lists, "tensors": tensors}
 
 
+def write_torch():
+    """The same state_dict by torch.save in several ways."""
+    ramp = torch.arange(-6, 6).reshape(3, 4)
+    shared = torch.arange(20).float() / 3
+    state = {
+        "f32": ramp.float() / 7,
+        "f64": ramp.double() / 3,
+        "f16": (ramp / 5).half(),
+        "bf16": (ramp / 5).bfloat16(),
+        "f8": ramp.float().to(torch.float8_e4m3fn),
+        "i64": ramp * 2**40,
+        "i32": ramp.int() * 1000,
+        "i16": ramp.short() * 100,
+        "i8": ramp.char(),
+        "u8": ramp.abs().byte(),
+        "u16": ramp.abs().to(torch.uint16),
+        "bool": ramp > 0,
+        "transposed": (ramp.float() / 9).t(),
+        "permuted": torch.arange(24).float().reshape(2, 3, 4).permute(2, 0, 1),
+        "every_second": shared[1::2],
+        "shared": shared[4:12].view(2, 4),
+        "tied.one": shared,
+        "tied.two": shared,
+        "scalar": torch.tensor(1.5),
+        "empty": torch.zeros(0, 4),
+        "parameter": torch.nn.Parameter(ramp.float()),
+        "größe.權重": torch.ones(2),
+        "__proto__": torch.full((2,), 2.0),
+    }
+    ordered = collections.OrderedDict(state)
+    ordered._metadata = {"": {"version": 1}}  # as Module.state_dict() has it
+    torch.save(ordered, here / "state.bin")
+    older = {name: t for name, t in state.items() if name not in ("f8", "u16")}
+    torch.save(older, here / "legacy.pt", _use_new_zipfile_serialization=False)
+    small = {"a": torch.ones(2, 2), "b": torch.zeros(1).half()}
+    note = {"epoch": 3, "lr": 1e-4, "name": "x", "sizes": torch.Size([2, 3]), "flags": [True, None, (1, 2)], "big": 2**80}
+    torch.save({"state_dict": {**small, "step": 7}, **note}, here / "nested.pt", pickle_protocol=4)
+    torch.save({"model": small, "when": datetime.timedelta(1)}, here / "callable.pt")
+    linear = torch.nn.Linear(2, 2)
+    torch.save(linear, here / "module.pt")
+    contiguous = {
+        name: {"shape": list(t.shape), "hex": t.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes().hex() if t.numel() else ""}
+        for name, t in state.items()
+    }
+    return contiguous
+
+
+def write_split():
+    """A GGUF file in three parts by Python's writer."""
+    path = here / "split.gguf"
+    writer = gguf.GGUFWriter(path, "llama", split_max_tensors=2)
+    writer.add_string("test.name", "split")
+    for i in range(5):
+        writer.add_tensor(f"t{i}", np.full((2, 3), i, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def eight_bits():
     """What each byte means, as bfloat16: 256 values of each type."""
     types = {
@@ -117,5 +179,6 @@ def eight_bits():
     }
 
 
-expected = {"safetensors": write_safetensors(), "gguf": write_gguf(), "eight_bits": eight_bits()}
+expected = {"safetensors": write_safetensors(), "gguf": write_gguf(), "torch": write_torch(), "eight_bits": eight_bits()}
+write_split()
 (here / "expected.json").write_text(json.dumps(expected, ensure_ascii=False) + "\n")

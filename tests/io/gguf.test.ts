@@ -8,7 +8,9 @@ import {
   type GgufType,
   type GgufValue,
   openFile,
+  MemoryRepository,
   openGguf,
+  openGgufOf,
   writeGguf,
 } from '../../src/io/index.ts'
 import { realModel } from '../models/paths.ts'
@@ -318,5 +320,76 @@ if (smollm2)
     checkConsistent(file)
     await file.close()
   })
+
+const PARTS = [1, 2, 3].map((no) => `split-0000${no}-of-00003.gguf`)
+const parts = (change: (name: string, bytes: Uint8Array) => Uint8Array = (_, bytes) => bytes, names = PARTS) =>
+  new MemoryRepository(
+    names.map((name): [string, Uint8Array] => [name, change(name, golden(PARTS.includes(name) ? name : PARTS[0]))]),
+    'repo',
+  )
+
+test("a split file is opened whole, whichever part is named: Python's parts", async () => {
+  for (const name of PARTS) {
+    const file = await openGgufOf(parts(), name)
+    assert.equal([...file.tensors.keys()], ['t0', 't1', 't2', 't3', 't4'])
+    assert.is(file.metadata.get('test.name'), 'split')
+    for (const [i, stored] of [...file.tensors.values()].entries())
+      assert.equal(new Float32Array((await contentOf(stored)).buffer), new Float32Array(6).fill(i))
+    await file.close()
+  }
+})
+
+test('parts that are missing, or do not go together, are refused', async () => {
+  const field = (name: string, bytes: Uint8Array) => {
+    const at = Buffer.from(bytes).indexOf(name) + name.length + 4 // past the type
+    return new DataView(bytes.buffer, bytes.byteOffset + at)
+  }
+  await openGgufOf(parts(undefined, PARTS.slice(0, 2)), PARTS[0]).then(
+    () => assert.unreachable(),
+    (error) =>
+      assert.match(
+        error.message,
+        /repo: split-00001-of-00003\.gguf is one of 3 files, and split-00003-of-00003\.gguf is missing/,
+      ),
+  )
+  await refuses(
+    () =>
+      openGgufOf(
+        parts((name, bytes) => (name === PARTS[1] ? golden(PARTS[2]) : bytes)),
+        PARTS[0],
+      ),
+    'split.no',
+    /expected 1, found 2/,
+  )
+  await refuses(
+    () =>
+      openGgufOf(
+        parts((_, bytes) => {
+          field('split.count', bytes).setUint16(0, 4, true)
+          return bytes
+        }),
+        PARTS[0],
+      ),
+    'split.count',
+    /expected 3, found 4/,
+  )
+  await refuses(
+    () =>
+      openGgufOf(
+        parts((name, bytes) => {
+          if (name === PARTS[0]) field('split.tensors.count', bytes).setInt32(0, 6, true)
+          return bytes
+        }),
+        PARTS[0],
+      ),
+    'split.tensors.count',
+    /expected 5, as many as there are, found 6/,
+  )
+  await refuses(
+    () => openGgufOf(parts(undefined, ['alone.gguf']), 'alone.gguf'),
+    'split.count',
+    /expected 1, found 3.*names: …-00001-of-00003\.gguf/,
+  )
+})
 
 test.run()
