@@ -70,7 +70,11 @@ export async function generate(model: CausalLM, inputs: GenerateOptions, more: G
       `generate: the prompt has ${T} tokens already, max_length is ${limit}. Hint: max_new_tokens`,
     )
 
-  const sequences: Sequence[] = rows.map((ids, b) => ({ ids: [...ids], padding: Math.max(0, masks[b].indexOf(1)), done: false }))
+  const sequences: Sequence[] = rows.map((ids, b) => ({
+    ids: [...ids],
+    padding: Math.max(0, masks[b].indexOf(1)),
+    done: false,
+  }))
   const processors = processorsOf(config, T, eos)
   const random = config.do_sample ? new SampleStream(config.seed ?? randomSeed()) : null
   const { supports_cache } = model.constructor as unknown as ModelClass
@@ -119,9 +123,10 @@ function nextScores(
   masks: number[][],
   cache: DynamicCache | null,
 ): Float32Array[] {
-  const past = cache?.get_seq_length() ?? 0
   const B = sequences.length
   const length = sequences[0].ids.length
+  if (cache && !model.keepsCache(cache.get_seq_length(), length)) cache.crop(0)
+  const past = cache?.get_seq_length() ?? 0
   const T = length - past
   const padded = masks.some((mask) => mask.includes(0))
   const input_ids = Tensor.from(

@@ -26,6 +26,7 @@ export {
   ropeParameters,
 } from './config.ts'
 export type { CausalInputs, DecoderClassifierInputs, DecoderInputs } from './decoder.ts'
+export { GraniteConfig, GraniteForCausalLM, GraniteModel } from './granite.ts'
 export {
   LlamaConfig,
   LlamaForCausalLM,
@@ -36,9 +37,12 @@ export { MistralConfig, MistralForCausalLM, MistralForSequenceClassification, Mi
 export { PreTrainedModel } from './model.ts'
 export type { LoadingInfo } from './loading.ts'
 export type { FromPretrainedOptions } from './pretrained.ts'
+export { Olmo2Config, Olmo2ForCausalLM, Olmo2ForSequenceClassification, Olmo2Model } from './olmo2.ts'
+export { Phi3Config, Phi3ForCausalLM, Phi3ForSequenceClassification, Phi3Model } from './phi3.ts'
 export { Qwen2Config, Qwen2ForCausalLM, Qwen2ForSequenceClassification, Qwen2Model } from './qwen2.ts'
 export { Qwen3Config, Qwen3ForCausalLM, Qwen3ForSequenceClassification, Qwen3Model } from './qwen3.ts'
 export { type Architecture, registerArchitecture, type Task } from './registry.ts'
 export type { SaveOptions, SaveTarget } from './saving.ts'
 export { SmolLM3Config, SmolLM3ForCausalLM, SmolLM3ForSequenceClassification, SmolLM3Model } from './smollm3.ts'
+export { StableLmConfig, StableLmForCausalLM, StableLmForSequenceClassification, StableLmModel } from './stablelm.ts'
 export type { BaseModelOutput, CausalLMOutput, SequenceClassifierOutput } from './outputs.ts'

@@ -86,6 +86,14 @@ export abstract class PreTrainedModel<
     return n
   }
 
+  /**
+   * Whether keys and values of the first `past` tokens still hold in a sequence of `length`. Where they do not, generation computes
+   * the whole sequence afresh.
+   */
+  keepsCache(_past: number, _length: number): boolean {
+    return true
+  }
+
   /** The model without head. */
   get base_model(): Module {
     const { base_model_prefix: prefix } = this.constructor as unknown as ModelClass

@@ -24,6 +24,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
       },
     }
   },
+  granite: async () => {
+    const m = await import('./granite.ts')
+    return decoder(m.GraniteConfig, m.GraniteModel, m.GraniteForCausalLM)
+  },
   llama: async () => {
     const m = await import('./llama.ts')
     return decoder(m.LlamaConfig, m.LlamaModel, m.LlamaForCausalLM, m.LlamaForSequenceClassification)
@@ -31,6 +35,14 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   mistral: async () => {
     const m = await import('./mistral.ts')
     return decoder(m.MistralConfig, m.MistralModel, m.MistralForCausalLM, m.MistralForSequenceClassification)
+  },
+  olmo2: async () => {
+    const m = await import('./olmo2.ts')
+    return decoder(m.Olmo2Config, m.Olmo2Model, m.Olmo2ForCausalLM, m.Olmo2ForSequenceClassification)
+  },
+  phi3: async () => {
+    const m = await import('./phi3.ts')
+    return decoder(m.Phi3Config, m.Phi3Model, m.Phi3ForCausalLM, m.Phi3ForSequenceClassification)
   },
   qwen2: async () => {
     const m = await import('./qwen2.ts')
@@ -43,6 +55,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   smollm3: async () => {
     const m = await import('./smollm3.ts')
     return decoder(m.SmolLM3Config, m.SmolLM3Model, m.SmolLM3ForCausalLM, m.SmolLM3ForSequenceClassification)
+  },
+  stablelm: async () => {
+    const m = await import('./stablelm.ts')
+    return decoder(m.StableLmConfig, m.StableLmModel, m.StableLmForCausalLM, m.StableLmForSequenceClassification)
   },
 }
 

@@ -5,7 +5,7 @@
 Windows are shorter than batches and prompts; `light` models are for further options.
 """
 
-from transformers import MistralConfig, Qwen2Config, Qwen3Config, SmolLM3Config
+from transformers import GraniteConfig, MistralConfig, Olmo2Config, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config, StableLmConfig
 
 from make_models import make
 
@@ -65,6 +65,55 @@ def smollm3():
         hidden_size=16, intermediate_size=21, num_attention_heads=2, num_key_value_heads=2, num_labels=4), seed=333, light=True)
 
 
+def granite():
+    config = lambda **options: GraniteConfig(**COMMON | options)
+    make("granite", "GraniteForCausalLM", config(  # every multiplier its own
+        hidden_size=24, intermediate_size=35, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True,
+        embedding_multiplier=3.5, attention_multiplier=0.21, residual_multiplier=0.7, logits_scaling=1.8), seed=341, generate=True, attentions=True)
+    make("granite-biases", "GraniteForCausalLM", config(
+        hidden_size=20, intermediate_size=33, num_attention_heads=2, num_key_value_heads=1, attention_bias=True, mlp_bias=True,
+        residual_multiplier=0.22, rope_parameters={"rope_type": "dynamic", "rope_theta": 200.0, "factor": 3.0}, max_position_embeddings=12),
+        seed=342, generate=True, light=True)
+
+
+def olmo2():
+    config = lambda **options: Olmo2Config(**COMMON | options)
+    make("olmo2", "Olmo2ForCausalLM", config(
+        hidden_size=24, intermediate_size=35, num_attention_heads=3, rms_norm_eps=1e-2), seed=351, generate=True, attentions=True)
+    make("olmo2-gqa", "Olmo2ForCausalLM", config(  # heads shared, tied, biases
+        hidden_size=20, intermediate_size=27, num_attention_heads=5, num_key_value_heads=1, attention_bias=True, tie_word_embeddings=True),
+        seed=352, generate=True, light=True)
+    make("olmo2-classifier", "Olmo2ForSequenceClassification", config(
+        hidden_size=16, intermediate_size=21, num_attention_heads=2, num_labels=3), seed=353, light=True)
+
+
+def phi3():
+    config = lambda **options: Phi3Config(**COMMON | options)
+    make("phi3", "Phi3ForCausalLM", config(  # half of each head turned, windows
+        hidden_size=24, intermediate_size=35, num_attention_heads=3, num_key_value_heads=1, sliding_window=5, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000.0, "partial_rotary_factor": 0.5}), seed=361, generate=True, attentions=True)
+    make("phi3-longrope", "Phi3ForCausalLM", config(  # other factors from 10 tokens on: the cache is computed afresh
+        hidden_size=32, intermediate_size=25, num_attention_heads=2, num_key_value_heads=2, original_max_position_embeddings=9,
+        rope_parameters={"rope_type": "longrope", "rope_theta": 100.0, "partial_rotary_factor": 0.5,
+                         "short_factor": [1.0, 1.1, 1.3, 1.7], "long_factor": [1.5, 3.0, 7.0, 9.0]}), seed=362, generate=True, light=True)
+    make("phi3-classifier", "Phi3ForSequenceClassification", config(
+        hidden_size=16, intermediate_size=21, num_attention_heads=2, num_labels=3), seed=363, light=True)
+
+
+def stablelm():
+    config = lambda **options: StableLmConfig(**COMMON | options)
+    make("stablelm", "StableLmForCausalLM", config(  # 6 of 12 dimensions turned, one behind the other
+        hidden_size=24, intermediate_size=35, num_attention_heads=2, num_key_value_heads=1, layer_norm_eps=1e-2, use_qkv_bias=True,
+        qk_layernorm=True, rope_parameters={"rope_type": "default", "rope_theta": 400.0, "partial_rotary_factor": 0.5}),
+        seed=372, generate=True, attentions=True)
+    make("stablelm-parallel", "StableLmForCausalLM", config(  # a quarter turned, side by side, tied
+        hidden_size=32, intermediate_size=25, num_attention_heads=4, num_key_value_heads=4, use_parallel_residual=True,
+        tie_word_embeddings=True), seed=372, generate=True, light=True)
+    make("stablelm-classifier", "StableLmForSequenceClassification", config(
+        hidden_size=16, intermediate_size=21, num_attention_heads=2, num_key_value_heads=2, use_parallel_residual=True, qk_layernorm=True,
+        num_labels=2), seed=373, light=True)
+
+
 if __name__ == "__main__":
-    for family in (mistral, qwen2, qwen3, smollm3):
+    for family in (granite, mistral, olmo2, phi3, qwen2, qwen3, smollm3, stablelm):
         family()
