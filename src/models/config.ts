@@ -79,6 +79,13 @@ export class PreTrainedConfig {
     return Object.keys(this.id2label).length
   }
 
+  /** Rotary settings as given, of all layers or by type of layer; Python takes `rope_scaling` first where a file has both. */
+  ropeSettings(): Record<string, unknown> {
+    const { rope_scaling, rope_parameters } = this
+    if (isObject(rope_scaling) && Object.keys(rope_scaling).length > 0) return rope_scaling
+    return isObject(rope_parameters) ? rope_parameters : {}
+  }
+
   /** A plain object, as config.json holds it, with every default. */
   to_dict(): Record<string, unknown> {
     return { ...this }
@@ -119,8 +126,13 @@ export function replaceKeys(
   return { ...(other || id2label ? rest : config), ...changes }
 }
 
-/** Numbers that may be null: as many heads as queries have, no window. */
-const OPTIONAL: readonly string[] = ['num_key_value_heads', 'sliding_window']
+/** Numbers that may be null: as many heads as queries have, no window, no cap. */
+const OPTIONAL: readonly string[] = [
+  'num_key_value_heads',
+  'sliding_window',
+  'attn_logit_softcapping',
+  'final_logit_softcapping',
+]
 
 /** Refuses what is no number where the architecture has one, and sizes and counts that are none. */
 function checkNumbers(
@@ -141,7 +153,7 @@ function checkNumbers(
 
 /** Types of layers that have rotary settings of their own: the keys of `rope_parameters`, where it is nested. */
 export function ropeLayerTypes(config: PreTrainedConfig): string[] {
-  return Object.entries(givenRope(config)).flatMap(([key, value]) => (isObject(value) ? [key] : []))
+  return Object.entries(config.ropeSettings()).flatMap(([key, value]) => (isObject(value) ? [key] : []))
 }
 
 /**
@@ -155,7 +167,7 @@ export function ropeParameters(config: PreTrainedConfig, layer_type?: string): R
     throw new RushlightError(
       `config: rope_parameters are given for layers of type ${nested.join(', ')}, expected those of ${layer_type ?? 'all layers'}`,
     )
-  const all = givenRope(config)
+  const all = config.ropeSettings()
   const { type, ...given } = (nested.length > 0 ? all[layer_type as string] : all) as Record<string, unknown>
   const rope_theta = given.rope_theta ?? config.rope_theta ?? 10000
   const named = given.rope_type ?? type ?? 'default'
@@ -176,12 +188,7 @@ export function ropeParameters(config: PreTrainedConfig, layer_type?: string): R
   return rope as unknown as RopeParameters
 }
 
-/** The settings as given; Python takes `rope_scaling` first where a file has both. */
-function givenRope({ rope_scaling, rope_parameters }: PreTrainedConfig): Record<string, unknown> {
-  if (isObject(rope_scaling) && Object.keys(rope_scaling).length > 0) return rope_scaling
-  return isObject(rope_parameters) ? rope_parameters : {}
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
+/** Whether a value is an object with keys. */
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

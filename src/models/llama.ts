@@ -63,6 +63,9 @@ export interface Heads {
   v: Tensor // (B,Hkv,T,D)
 }
 
+/** A normalization of the last dimension. */
+export type Norm = Module<[x: Tensor], Tensor>
+
 export class LlamaAttention<C extends LlamaShape = LlamaConfig> extends Module<[x: Tensor, context: Context], Tensor> {
   q_proj: Linear
   k_proj: Linear
@@ -152,16 +155,20 @@ export class LlamaDecoderLayer<C extends LlamaShape = LlamaConfig> extends Modul
 > {
   self_attn: Module<[x: Tensor, context: Context], Tensor>
   mlp: Module<[x: Tensor], Tensor>
-  input_layernorm: RMSNorm
-  post_attention_layernorm: RMSNorm
+  input_layernorm: Norm
+  post_attention_layernorm: Norm
 
   constructor(config: C, layer: number) {
     super()
-    const { hidden_size: H, rms_norm_eps: eps } = config
     this.self_attn = this.attention(config, layer)
     this.mlp = this.feedForward(config, layer)
-    this.input_layernorm = new RMSNorm(H, { eps })
-    this.post_attention_layernorm = new RMSNorm(H, { eps })
+    this.input_layernorm = this.norm(config)
+    this.post_attention_layernorm = this.norm(config)
+  }
+
+  /** Makes a norm. Called by the constructor: it may use its argument only. */
+  protected norm({ hidden_size: H, rms_norm_eps: eps }: C): Norm {
+    return new RMSNorm(H, { eps })
   }
 
   /** Makes the attention. Called by the constructor: it may use its arguments only. */
@@ -187,7 +194,7 @@ export class LlamaModel<C extends LlamaShape = LlamaConfig> extends DecoderModel
 
   embed_tokens: Embedding
   layers: ModuleList<DecoderLayer>
-  norm: Module<[x: Tensor], Tensor>
+  norm: Norm
   protected override readonly rotary: RotaryEmbedding
 
   constructor(given: C | Record<string, unknown>) {
@@ -206,7 +213,7 @@ export class LlamaModel<C extends LlamaShape = LlamaConfig> extends DecoderModel
   }
 
   /** Makes the norm behind the last layer. Called by the constructor: it may use its argument only. */
-  protected lastNorm({ hidden_size: H, rms_norm_eps: eps }: C): Module<[x: Tensor], Tensor> {
+  protected lastNorm({ hidden_size: H, rms_norm_eps: eps }: C): Norm {
     return new RMSNorm(H, { eps })
   }
 

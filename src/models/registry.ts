@@ -11,6 +11,12 @@ export interface Architecture {
   models: Partial<Record<Task, ModelClass>>
 }
 
+/** Of a repository with images, the language model alone. */
+const gemma3Text = async (): Promise<Architecture> => {
+  const m = await import('./gemma3.ts')
+  return decoder(m.Gemma3TextConfig, m.Gemma3TextModel, m.Gemma3ForCausalLM, m.Gemma3TextForSequenceClassification)
+}
+
 const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   bert: async () => {
     const m = await import('./bert.ts')
@@ -24,6 +30,16 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
       },
     }
   },
+  gemma: async () => {
+    const m = await import('./gemma.ts')
+    return decoder(m.GemmaConfig, m.GemmaModel, m.GemmaForCausalLM, m.GemmaForSequenceClassification)
+  },
+  gemma2: async () => {
+    const m = await import('./gemma2.ts')
+    return decoder(m.Gemma2Config, m.Gemma2Model, m.Gemma2ForCausalLM, m.Gemma2ForSequenceClassification)
+  },
+  gemma3: gemma3Text,
+  gemma3_text: gemma3Text,
   granite: async () => {
     const m = await import('./granite.ts')
     return decoder(m.GraniteConfig, m.GraniteModel, m.GraniteForCausalLM)

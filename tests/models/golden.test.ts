@@ -213,7 +213,9 @@ for (const name of readdirSync(root).filter((n) => n.includes(process.env.RUSHLI
       const read = (file: string) => JSON.parse(readFileSync(`${path}/${file}`, 'utf8'))
       const { config_class } = classes[golden.class]
       const [now, then] = [new config_class(read('config.json')), new config_class(read('config.legacy.json'))]
-      assert.equal(models.ropeParameters(then), models.ropeParameters(now))
+      const types = Object.keys(now.ropeSettings()).filter((key) => key.endsWith('_attention'))
+      for (const type of types.length > 0 ? types : [undefined])
+        assert.equal(models.ropeParameters(then, type), models.ropeParameters(now, type))
       for (const key of Object.keys((config_class as unknown as { defaults: object }).defaults))
         if (!['rope_theta', 'partial_rotary_factor'].includes(key)) assert.equal(then[key], now[key], key)
     })
