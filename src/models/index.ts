@@ -29,6 +29,7 @@ export type { CausalInputs, DecoderClassifierInputs, DecoderInputs } from './dec
 export { GemmaConfig, GemmaForCausalLM, GemmaForSequenceClassification, GemmaModel } from './gemma.ts'
 export { Gemma2Config, Gemma2ForCausalLM, Gemma2ForSequenceClassification, Gemma2Model } from './gemma2.ts'
 export { Gemma3ForCausalLM, Gemma3TextConfig, Gemma3TextForSequenceClassification, Gemma3TextModel } from './gemma3.ts'
+export { GPTNeoXConfig, GPTNeoXForCausalLM, GPTNeoXForSequenceClassification, GPTNeoXModel } from './gpt_neox.ts'
 export { GraniteConfig, GraniteForCausalLM, GraniteModel } from './granite.ts'
 export {
   LlamaConfig,
@@ -39,6 +40,7 @@ export {
 export { MistralConfig, MistralForCausalLM, MistralForSequenceClassification, MistralModel } from './mistral.ts'
 export { PreTrainedModel } from './model.ts'
 export type { LoadingInfo } from './loading.ts'
+export { PhiConfig, PhiForCausalLM, PhiForSequenceClassification, PhiModel } from './phi.ts'
 export type { FromPretrainedOptions } from './pretrained.ts'
 export { Olmo2Config, Olmo2ForCausalLM, Olmo2ForSequenceClassification, Olmo2Model } from './olmo2.ts'
 export { Phi3Config, Phi3ForCausalLM, Phi3ForSequenceClassification, Phi3Model } from './phi3.ts'
@@ -49,3 +51,9 @@ export type { SaveOptions, SaveTarget } from './saving.ts'
 export { SmolLM3Config, SmolLM3ForCausalLM, SmolLM3ForSequenceClassification, SmolLM3Model } from './smollm3.ts'
 export { StableLmConfig, StableLmForCausalLM, StableLmForSequenceClassification, StableLmModel } from './stablelm.ts'
 export type { BaseModelOutput, CausalLMOutput, SequenceClassifierOutput } from './outputs.ts'
+export {
+  Starcoder2Config,
+  Starcoder2ForCausalLM,
+  Starcoder2ForSequenceClassification,
+  Starcoder2Model,
+} from './starcoder2.ts'

@@ -40,6 +40,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   },
   gemma3: gemma3Text,
   gemma3_text: gemma3Text,
+  gpt_neox: async () => {
+    const m = await import('./gpt_neox.ts')
+    return decoder(m.GPTNeoXConfig, m.GPTNeoXModel, m.GPTNeoXForCausalLM, m.GPTNeoXForSequenceClassification)
+  },
   granite: async () => {
     const m = await import('./granite.ts')
     return decoder(m.GraniteConfig, m.GraniteModel, m.GraniteForCausalLM)
@@ -55,6 +59,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   olmo2: async () => {
     const m = await import('./olmo2.ts')
     return decoder(m.Olmo2Config, m.Olmo2Model, m.Olmo2ForCausalLM, m.Olmo2ForSequenceClassification)
+  },
+  phi: async () => {
+    const m = await import('./phi.ts')
+    return decoder(m.PhiConfig, m.PhiModel, m.PhiForCausalLM, m.PhiForSequenceClassification)
   },
   phi3: async () => {
     const m = await import('./phi3.ts')
@@ -75,6 +83,15 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   stablelm: async () => {
     const m = await import('./stablelm.ts')
     return decoder(m.StableLmConfig, m.StableLmModel, m.StableLmForCausalLM, m.StableLmForSequenceClassification)
+  },
+  starcoder2: async () => {
+    const m = await import('./starcoder2.ts')
+    return decoder(
+      m.Starcoder2Config,
+      m.Starcoder2Model,
+      m.Starcoder2ForCausalLM,
+      m.Starcoder2ForSequenceClassification,
+    )
   },
 }
 

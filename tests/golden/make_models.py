@@ -111,10 +111,10 @@ def run_batches(model, batches):
     return tensors, losses
 
 
-def gradients(model, batch):
+def gradients(model, batch, spelled={}):
     model.zero_grad()
     objective(model(**batch), batch).backward()
-    return {f"grad.{name}": p.grad.clone() if p.grad is not None else torch.zeros_like(p) for name, p in model.named_parameters()}
+    return {f"grad.{spelled.get(name, name)}": p.grad.clone() if p.grad is not None else torch.zeros_like(p) for name, p in model.named_parameters()}
 
 
 def training_losses(model, batch):
@@ -222,9 +222,10 @@ def legacy_names(tensors):
     return out
 
 
-def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", generate=False, renamed=False, light=False, attentions=False, legacy=None):
+def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", generate=False, renamed=False, light=False, attentions=False, legacy=None, spelled={}):
     """One folder. `light`: outputs and text alone, without gradients and training, two batches. `attentions`: with the weights of attention.
-    `legacy`: from config.json to its older spelling, in place of `legacy_config`."""
+    `legacy`: from config.json to its older spelling, in place of `legacy_config`. `spelled`: checkpoints' names
+    of parameters, where Python's are others."""
     generator = torch.Generator().manual_seed(seed)
     folder = HERE / "models" / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -248,7 +249,7 @@ def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", g
         "batches": {n: {**listed(b), "loss": losses[n]} for n, b in batches.items()},
     }
     if not light:
-        tensors |= gradients(model, batches[trained_on])
+        tensors |= gradients(model, batches[trained_on], spelled)
         golden["grad_batch"] = trained_on
     if cls.endswith("SequenceClassification") and config.num_labels > 1 and not light:
         golden["multi_label"] = multi_label(model, batches["right"], generator)
@@ -261,7 +262,7 @@ def make(name, cls, config, seed, length=11, dtype=torch.float32, shard="5GB", g
     with finite_masks():
         exact, _ = run_batches(double, wide)
         if not light:
-            exact |= gradients(double, wide[trained_on])
+            exact |= gradients(double, wide[trained_on], spelled)
     scale = max((t.abs().max() for n, t in exact.items() if n.startswith("grad.")), default=1)
     for key, value in exact.items():
         error = relative(tensors[key], value) if not key.startswith("grad.") else ((tensors[key] - value).abs().max() / scale).item()
