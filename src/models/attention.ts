@@ -15,6 +15,8 @@ export interface Context {
   cache: Cache | null
   /** Filled with each layer's weights (B,Hq,T,S), kept out of all scopes, where they are asked for. */
   attentions: Tensor[] | null
+  /** Filled with each router's logits (B·T,E), kept out of all scopes, where they are asked for. */
+  router_logits: Tensor[] | null
   /** Cosines and sines (T,P) or (B,T,P) of the positions; of a type of layer, where types differ. */
   rotary: Rotation
 }

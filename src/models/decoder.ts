@@ -28,9 +28,11 @@ export interface DecoderInputs {
   output_hidden_states?: boolean
   /** Needs `attn_implementation: 'eager'`. */
   output_attentions?: boolean
+  /** Of models with experts; by default as their config says. */
+  output_router_logits?: boolean
 }
 
-const INPUTS = [
+const INPUTS: readonly string[] = [
   'input_ids',
   'attention_mask',
   'position_ids',
@@ -63,6 +65,10 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
   protected abstract blocks(): Iterable<DecoderLayer>
   /** What comes behind the last layer. */
   protected abstract finish(x: Tensor): Tensor
+  /** Names of the inputs that forward takes. */
+  protected accepted(): readonly string[] {
+    return INPUTS
+  }
   /** From embeddings, of ids or given, to the first layer's input. */
   protected start(x: Tensor, _context: Context): Tensor {
     return x
@@ -70,7 +76,7 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
 
   forward(inputs: DecoderInputs): BaseModelOutput {
     const { name } = this.constructor
-    checkInputs(name, inputs, INPUTS)
+    checkInputs(name, inputs, this.accepted())
     const ids = batch(name, 'input_ids', inputs.input_ids)
     oneOf(name, ids, inputs.inputs_embeds)
     const embeddings = inputs.inputs_embeds ?? this.embed(ids as Tensor) // (B,T,H)
@@ -89,6 +95,7 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
       ...(cache && { past_key_values: cache }),
       ...(hidden_states && { hidden_states }),
       ...(context.attentions && { attentions: context.attentions.map(inThisScope) }),
+      ...(context.router_logits && { router_logits: context.router_logits.map(inThisScope) }),
     }
   }
 
@@ -112,6 +119,7 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
       key_padding_mask: padded ? mask.to('bool') : null,
       cache,
       attentions: inputs.output_attentions ? [] : null,
+      router_logits: inputs.output_router_logits ? [] : null,
       rotary: this.rotary?.at(positions) ?? noRotary,
     }
   }

@@ -13,18 +13,24 @@ export interface BaseModelOutput {
   hidden_states?: Tensor[]
   /** Weights of each layer's attention, (B,Hq,T,S). */
   attentions?: Tensor[]
+  /** Of models with experts: each router's logits, (B·T,E). */
+  router_logits?: Tensor[]
 }
 
 /** Of a language model. */
 export interface CausalLMOutput {
   /** Mean cross-entropy of the labels, when they are given. */
   loss?: Tensor
+  /** Of models with experts: how unevenly their tokens are shared out. It is part of the loss, by `router_aux_loss_coef`. */
+  aux_loss?: Tensor
   /** (B,T,V), or the last `logits_to_keep` positions of it. */
   logits: Tensor
   past_key_values?: Cache
   hidden_states?: Tensor[]
   /** Weights of each layer's attention, (B,Hq,T,S). */
   attentions?: Tensor[]
+  /** Of models with experts: each router's logits, (B·T,E). */
+  router_logits?: Tensor[]
 }
 
 /** Of a classifier of sequences. */
@@ -35,4 +41,6 @@ export interface SequenceClassifierOutput {
   hidden_states?: Tensor[]
   /** Weights of each layer's attention, (B,Hq,T,S). */
   attentions?: Tensor[]
+  /** Of models with experts: each router's logits, (B·T,E). */
+  router_logits?: Tensor[]
 }

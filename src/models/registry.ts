@@ -60,6 +60,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
     const m = await import('./olmo2.ts')
     return decoder(m.Olmo2Config, m.Olmo2Model, m.Olmo2ForCausalLM, m.Olmo2ForSequenceClassification)
   },
+  olmoe: async () => {
+    const m = await import('./olmoe.ts')
+    return decoder(m.OlmoeConfig, m.OlmoeModel, m.OlmoeForCausalLM)
+  },
   phi: async () => {
     const m = await import('./phi.ts')
     return decoder(m.PhiConfig, m.PhiModel, m.PhiForCausalLM, m.PhiForSequenceClassification)
@@ -71,6 +75,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   qwen2: async () => {
     const m = await import('./qwen2.ts')
     return decoder(m.Qwen2Config, m.Qwen2Model, m.Qwen2ForCausalLM, m.Qwen2ForSequenceClassification)
+  },
+  qwen2_moe: async () => {
+    const m = await import('./qwen2_moe.ts')
+    return decoder(m.Qwen2MoeConfig, m.Qwen2MoeModel, m.Qwen2MoeForCausalLM, m.Qwen2MoeForSequenceClassification)
   },
   qwen3: async () => {
     const m = await import('./qwen3.ts')

@@ -5,7 +5,9 @@
 Windows are shorter than batches and prompts; `light` models are for further options.
 """
 
-from transformers import GraniteConfig, MistralConfig, Olmo2Config, Phi3Config, Qwen2Config, Qwen3Config, SmolLM3Config, StableLmConfig
+from transformers import (
+    GraniteConfig, MistralConfig, Olmo2Config, OlmoeConfig, Phi3Config, Qwen2Config, Qwen2MoeConfig, Qwen3Config, SmolLM3Config, StableLmConfig,
+)
 
 from make_models import make
 
@@ -94,7 +96,7 @@ def phi3():
         rope_parameters={"rope_type": "default", "rope_theta": 1000.0, "partial_rotary_factor": 0.5}), seed=361, generate=True, attentions=True)
     make("phi3-longrope", "Phi3ForCausalLM", config(  # other factors from 10 tokens on: the cache is computed afresh
         hidden_size=32, intermediate_size=25, num_attention_heads=2, num_key_value_heads=2, original_max_position_embeddings=9,
-        rope_parameters={"rope_type": "longrope", "rope_theta": 100.0, "partial_rotary_factor": 0.5,
+        rope_parameters={"rope_type": "longrope", "rope_theta": 100.0, "partial_rotary_factor": 0.5, "factor": 7.0,
                          "short_factor": [1.0, 1.1, 1.3, 1.7], "long_factor": [1.5, 3.0, 7.0, 9.0]}), seed=362, generate=True, light=True)
     make("phi3-classifier", "Phi3ForSequenceClassification", config(
         hidden_size=16, intermediate_size=21, num_attention_heads=2, num_labels=3), seed=363, light=True)
@@ -114,6 +116,31 @@ def stablelm():
         num_labels=2), seed=373, light=True)
 
 
+def qwen2_moe():
+    config = lambda **options: Qwen2MoeConfig(**COMMON | options)
+    make("qwen2_moe", "Qwen2MoeForCausalLM", config(  # an ordinary MLP first, windows in the first and third layer, the balancing loss
+        hidden_size=16, intermediate_size=21, num_attention_heads=2, num_key_value_heads=1, num_hidden_layers=3, num_experts=5,
+        num_experts_per_tok=2, moe_intermediate_size=9, shared_expert_intermediate_size=13, mlp_only_layers=[0], use_sliding_window=True,
+        sliding_window=5, max_window_layers=3, output_router_logits=True, router_aux_loss_coef=0.2), seed=381, generate=True, attentions=True)
+    make("qwen2_moe-shares", "Qwen2MoeForCausalLM", config(  # shares that sum to 1, experts in every second layer, no biases, tied
+        hidden_size=20, intermediate_size=21, num_attention_heads=2, num_key_value_heads=2, num_experts=4, num_experts_per_tok=3,
+        moe_intermediate_size=7, shared_expert_intermediate_size=11, decoder_sparse_step=2, norm_topk_prob=True, qkv_bias=False,
+        tie_word_embeddings=True), seed=382, generate=True, light=True)
+    make("qwen2_moe-classifier", "Qwen2MoeForSequenceClassification", config(
+        hidden_size=16, intermediate_size=21, num_attention_heads=2, num_key_value_heads=2, num_hidden_layers=1, num_experts=3,
+        num_experts_per_tok=1, moe_intermediate_size=7, shared_expert_intermediate_size=5, num_labels=3), seed=383, light=True)
+
+
+def olmoe():
+    config = lambda **options: OlmoeConfig(**COMMON | options)
+    make("olmoe", "OlmoeForCausalLM", config(  # more experts than tokens reach
+        hidden_size=16, intermediate_size=7, num_attention_heads=2, num_key_value_heads=1, num_experts=9, num_experts_per_tok=1,
+        clip_qkv=0.9, norm_topk_prob=True), seed=391, generate=True, attentions=True)
+    make("olmoe-biases", "OlmoeForCausalLM", config(
+        hidden_size=16, intermediate_size=9, num_attention_heads=2, num_experts=4, num_experts_per_tok=2, attention_bias=True,
+        output_router_logits=True, router_aux_loss_coef=0.5, tie_word_embeddings=True), seed=393, generate=True, light=True)
+
+
 if __name__ == "__main__":
-    for family in (granite, mistral, olmo2, phi3, qwen2, qwen3, smollm3, stablelm):
+    for family in (granite, mistral, olmo2, olmoe, phi3, qwen2, qwen2_moe, qwen3, smollm3, stablelm):
         family()

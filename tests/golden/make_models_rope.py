@@ -90,11 +90,11 @@ def main():
         rope_parameters={"rope_type": "dynamic", "rope_theta": 100.0, "factor": 4.0}), seed=202, length=15, generate=True, light=True)
     make("llama-rope-yarn", "LlamaForCausalLM", llama(
         hidden_size=16, head_dim=16, intermediate_size=33, num_attention_heads=2, num_hidden_layers=1, vocab_size=53,
-        rope_parameters={"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "beta_fast": 4.0, "original_max_position_embeddings": 16}),
+        max_position_embeddings=64, rope_parameters={"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "beta_fast": 4.0, "original_max_position_embeddings": 16}),
         seed=202, length=15, generate=True, light=True)
     make("llama-rope-longrope", "LlamaForCausalLM", llama(  # from the short factors to the long ones while decoding
         hidden_size=16, intermediate_size=25, num_attention_heads=2, num_hidden_layers=2, vocab_size=53,
-        rope_parameters={"rope_type": "longrope", "rope_theta": 100.0, "original_max_position_embeddings": 13,
+        rope_parameters={"rope_type": "longrope", "rope_theta": 100.0, "original_max_position_embeddings": 13, "factor": 5.0,
                          "short_factor": [1.0, 1.1, 1.3, 1.7], "long_factor": [1.5, 3.0, 7.0, 9.0]}), seed=203, length=14, generate=True, light=True)
 
 

@@ -43,6 +43,8 @@ type Output = {
   pooler_output?: Tensor
   hidden_states?: Tensor[]
   attentions?: Tensor[]
+  router_logits?: Tensor[]
+  aux_loss?: Tensor
 }
 type AnyModel = PreTrainedModel & ((inputs: object) => Output)
 
@@ -104,13 +106,17 @@ for (const name of readdirSync(root).filter((n) => n.includes(process.env.RUSHLI
     for (const [batch, given] of Object.entries(golden.batches))
       tidy(() => {
         const output = model(inputsOf(given, { output_hidden_states: batch === 'plain' }))
-        for (const key of ['logits', 'last_hidden_state', 'pooler_output'] as const) {
+        for (const key of ['logits', 'last_hidden_state', 'pooler_output', 'aux_loss'] as const) {
           const want = expected[`${batch}.${key}`]
           if (want) assert.ok(difference(output[key] as Tensor, want, given.attention_mask) < 1e-4, `${batch}.${key}`)
         }
         output.hidden_states?.forEach((h, i) =>
           assert.ok(difference(h, expected[`plain.hidden_states.${i}`]) < 1e-4, `hidden state ${i}`),
         )
+        if (batch === 'plain')
+          output.router_logits?.forEach((r, i) =>
+            assert.ok(difference(r, expected[`plain.router_logits.${i}`]) < 1e-4, `router ${i}`),
+          )
         if (output.loss)
           assert.ok(Math.abs(output.loss.item() - given.loss) < 1e-4 * Math.max(1, given.loss), `${batch}.loss`)
       })
