@@ -19,6 +19,8 @@ export interface Context {
   router_logits: Tensor[] | null
   /** Cosines and sines (T,P) or (B,T,P) of the positions; of a type of layer, where types differ. */
   rotary: Rotation
+  /** (B,Hq,1,S), or one row for all: added to the scores of each key, in models that tell positions so. */
+  bias?: Tensor | null
 }
 
 export interface AttentionOptions {
@@ -52,8 +54,9 @@ export function attend(q: Tensor, k: Tensor, v: Tensor, context: Context, option
   const mask = context.key_padding_mask
   const padding = mask && mask.shape[1] > S ? mask.slice(1, mask.shape[1] - S) : mask // a windowed cache has the last S alone
   const out = attentions
-    ? weighed(q, keys, values, padding, options, attentions)
+    ? weighed(q, keys, values, padding, options, context, attentions)
     : F.scaled_dot_product_attention(q, keys, values, {
+        attn_mask: context.bias ?? null,
         is_causal: true,
         enable_gqa: true,
         key_padding_mask: padding,
@@ -67,6 +70,21 @@ export function attend(q: Tensor, k: Tensor, v: Tensor, context: Context, option
   return out.transpose(1, 2).reshape([B, T, Hq * D])
 }
 
+/** ALiBi's slopes of so many heads (Press et al. 2022): powers of two's roots, and between them where heads are no power of two. */
+export function alibiSlopes(heads: number): number[] {
+  const whole = 2 ** Math.floor(Math.log2(heads))
+  const powers = (n: number, exponents: number[]) => exponents.map((e) => Math.fround(2 ** (-8 / n)) ** e)
+  const first = powers(
+    whole,
+    Array.from({ length: whole }, (_, i) => i + 1),
+  )
+  const between = powers(
+    2 * whole,
+    Array.from({ length: heads - whole }, (_, i) => 2 * i + 1),
+  )
+  return [...first, ...between].map(Math.fround)
+}
+
 /** The same, step by step, so that the weights can be handed out (attn_implementation: 'eager'). */
 function weighed(
   q: Tensor,
@@ -74,6 +92,7 @@ function weighed(
   v: Tensor,
   padding: Tensor | null,
   { scale, window = null, softcap, alibi_slopes, dropout_p = 0 }: AttentionOptions,
+  { bias }: Context,
   attentions: Tensor[],
 ): Tensor {
   const [, Hq, T, D] = q.shape
@@ -81,6 +100,7 @@ function weighed(
   const shared = (x: Tensor) => (Hq === Hkv ? x : x.repeat_interleave(Hq / Hkv, 1))
   let scores = q.matmul(shared(k).transpose(2, 3)).mul(scale ?? 1 / Math.sqrt(D)) // (B,Hq,T,S)
   if (softcap) scores = scores.div(softcap).tanh().mul(softcap)
+  if (bias) scores = scores.add(bias)
   const distance = arange(S - T, S)
     .unsqueeze(1)
     .sub(arange(S)) // (T,S): how far a key lies before its query

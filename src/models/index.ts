@@ -26,6 +26,7 @@ export {
   ropeParameters,
 } from './config.ts'
 export type { CausalInputs, DecoderClassifierInputs, DecoderInputs } from './decoder.ts'
+export { FalconConfig, FalconForCausalLM, FalconForSequenceClassification, FalconModel } from './falcon.ts'
 export { GemmaConfig, GemmaForCausalLM, GemmaForSequenceClassification, GemmaModel } from './gemma.ts'
 export { Gemma2Config, Gemma2ForCausalLM, Gemma2ForSequenceClassification, Gemma2Model } from './gemma2.ts'
 export { Gemma3ForCausalLM, Gemma3TextConfig, Gemma3TextForSequenceClassification, Gemma3TextModel } from './gemma3.ts'

@@ -30,6 +30,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
       },
     }
   },
+  falcon: async () => {
+    const m = await import('./falcon.ts')
+    return decoder(m.FalconConfig, m.FalconModel, m.FalconForCausalLM, m.FalconForSequenceClassification)
+  },
   gemma: async () => {
     const m = await import('./gemma.ts')
     return decoder(m.GemmaConfig, m.GemmaModel, m.GemmaForCausalLM, m.GemmaForSequenceClassification)

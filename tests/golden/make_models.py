@@ -74,7 +74,7 @@ def make_batches(model, generator, length):
             labels[torch.rand(ids.shape, generator=generator) < 0.25] = IGNORE
             if "attention_mask" in batch:
                 labels[batch["attention_mask"] == 0] = IGNORE
-                if config._attn_implementation == "eager":  # what padding predicts is an accident of the implementation, too
+                if config._attn_implementation == "eager" or getattr(config, "alibi", False):  # what padding predicts is an accident of the implementation, too
                     labels[:, 1:][batch["attention_mask"][:, :-1] == 0] = IGNORE
             batch["labels"] = labels
         batches[name] = batch

@@ -60,7 +60,28 @@ def starcoder2():
         seed=523, light=True)
 
 
+def falcon():
+    config = lambda **options: FalconConfig(**COMMON | options)
+    make("falcon", "FalconForCausalLM", config(  # as 40B: 6 heads over 2, a norm each for attention and MLP
+        hidden_size=36, ffn_hidden_size=41, num_attention_heads=6, num_kv_heads=2, new_decoder_architecture=True, layer_norm_epsilon=1e-3),
+        seed=531, generate=True, attentions=True)
+    make("falcon-one-norm", "FalconForCausalLM", config(  # as 11B: one norm, biases, untied
+        hidden_size=16, ffn_hidden_size=23, num_attention_heads=4, num_kv_heads=4, new_decoder_architecture=True, num_ln_in_parallel_attn=1,
+        bias=True, tie_word_embeddings=False, pad_token_id=None), seed=532, generate=True, light=True)
+    make("falcon-multi-query", "FalconForCausalLM", config(  # as 7B, by `dynamic` positions
+        hidden_size=24, num_attention_heads=3, multi_query=True, activation="relu", max_position_embeddings=12,
+        rope_parameters={"rope_type": "dynamic", "rope_theta": 300.0, "factor": 2.0}), seed=533, generate=True, light=True)
+    make("falcon-alibi", "FalconForCausalLM", config(  # as RW-1B, one part after the other; slopes that bfloat16 rounds
+        hidden_size=24, ffn_hidden_size=29, num_attention_heads=12, multi_query=False, alibi=True, parallel_attn=False, bias=True),
+        seed=534, length=13, generate=True)
+    make("falcon-alibi-multi-query", "FalconForCausalLM", config(  # beside each other
+        hidden_size=20, ffn_hidden_size=27, num_attention_heads=5, alibi=True, num_hidden_layers=1), seed=535, length=13, generate=True, light=True)
+    make("falcon-classifier", "FalconForSequenceClassification", config(
+        hidden_size=16, num_attention_heads=2, num_labels=3), seed=536, light=True)
+
+
 if __name__ == "__main__":
     phi()
     gpt_neox()
     starcoder2()
+    falcon()
