@@ -1,54 +1,100 @@
 // Products with few rows, where packing would cost more than it saves: y[m,n] = Σ x[m,k]·w[n,k] as dot products, and y = xᵀ·B by rows.
+// Memory is what they wait for, so it is read strictly in order: several rows at once are several streams, which the processor fetches
+// ahead at less than half the speed of one.
 import { fma, hsum } from './simd'
 import { BF16, element, F16, F32, load4, sizeOf } from './floats'
 
-/** One row of x by four rows of w: w is what costs, so it is read once, front to back. */
+/** Sixteen products a step, in four sums. */
 // @ts-ignore: decorator
 @inline
-function dot1x4(dtype: i32, x: usize, w: usize, wStep: usize, k: i32, out: usize, bias: usize, accumulate: bool): void {
+function dotRow(dtype: i32, x: usize, w: usize, k: i32): f32 {
   const size = sizeOf(dtype)
-  const w1 = w + wStep
-  const w2 = w1 + wStep
-  const w3 = w2 + wStep
   let s0 = f32x4.splat(0)
   let s1 = f32x4.splat(0)
   let s2 = f32x4.splat(0)
   let s3 = f32x4.splat(0)
-  let t0 = f32x4.splat(0)
-  let t1 = f32x4.splat(0)
-  let t2 = f32x4.splat(0)
-  let t3 = f32x4.splat(0)
   let i: usize = 0
-  const whole = <usize>(k & ~7)
-  for (; i < whole; i += 8) {
-    const at = i * size
-    let v = v128.load(x + i * 4)
-    s0 = fma(v, load4(dtype, w + at), s0)
-    s1 = fma(v, load4(dtype, w1 + at), s1)
-    s2 = fma(v, load4(dtype, w2 + at), s2)
-    s3 = fma(v, load4(dtype, w3 + at), s3)
-    v = v128.load(x + i * 4, 16)
-    t0 = fma(v, load4(dtype, w + at + 4 * size), t0)
-    t1 = fma(v, load4(dtype, w1 + at + 4 * size), t1)
-    t2 = fma(v, load4(dtype, w2 + at + 4 * size), t2)
-    t3 = fma(v, load4(dtype, w3 + at + 4 * size), t3)
+  for (const whole = <usize>(k & ~15); i < whole; i += 16) {
+    const at = w + i * size
+    s0 = fma(v128.load(x + i * 4), load4(dtype, at), s0)
+    s1 = fma(v128.load(x + i * 4, 16), load4(dtype, at + 4 * size), s1)
+    s2 = fma(v128.load(x + i * 4, 32), load4(dtype, at + 8 * size), s2)
+    s3 = fma(v128.load(x + i * 4, 48), load4(dtype, at + 12 * size), s3)
   }
-  let r0 = hsum(f32x4.add(s0, t0))
-  let r1 = hsum(f32x4.add(s1, t1))
-  let r2 = hsum(f32x4.add(s2, t2))
-  let r3 = hsum(f32x4.add(s3, t3))
-  for (; i < <usize>k; i++) {
-    const v = load<f32>(x + i * 4)
-    const at = i * size
-    r0 += v * element(dtype, w + at)
-    r1 += v * element(dtype, w1 + at)
-    r2 += v * element(dtype, w2 + at)
-    r3 += v * element(dtype, w3 + at)
+  for (const whole = <usize>(k & ~3); i < whole; i += 4) s0 = fma(v128.load(x + i * 4), load4(dtype, w + i * size), s0)
+  return hsum(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3))) + tail(dtype, x, w, i, k)
+}
+
+/** The products that fill no vector. */
+// @ts-ignore: decorator
+@inline
+function tail(dtype: i32, x: usize, w: usize, i: usize, k: i32): f32 {
+  let sum: f32 = 0
+  for (; i < <usize>k; i++) sum += load<f32>(x + i * 4) * element(dtype, w + i * sizeOf(dtype))
+  return sum
+}
+
+/** Eight bfloat16 as float32: the first four, the last four. `zero` is held by the caller (V8 makes constants anew at each use). */
+// @ts-ignore: decorator
+@inline
+function firstHigh(zero: v128, h: v128): v128 {
+  return v128.shuffle<u16>(zero, h, 0, 8, 1, 9, 2, 10, 3, 11)
+}
+// @ts-ignore: decorator
+@inline
+function lastHigh(zero: v128, h: v128): v128 {
+  return v128.shuffle<u16>(zero, h, 4, 12, 5, 13, 6, 14, 7, 15)
+}
+
+/** The same of bfloat16, which a shuffle widens. */
+function dotRowBF16(x: usize, w: usize, k: i32): f32 {
+  const zero = i32x4.splat(0)
+  let s0 = f32x4.splat(0)
+  let s1 = f32x4.splat(0)
+  let s2 = f32x4.splat(0)
+  let s3 = f32x4.splat(0)
+  let i: usize = 0
+  for (const whole = <usize>(k & ~15); i < whole; i += 16) {
+    let h = v128.load(w + i * 2)
+    s0 = fma(v128.load(x + i * 4), firstHigh(zero, h), s0)
+    s1 = fma(v128.load(x + i * 4, 16), lastHigh(zero, h), s1)
+    h = v128.load(w + i * 2, 16)
+    s2 = fma(v128.load(x + i * 4, 32), firstHigh(zero, h), s2)
+    s3 = fma(v128.load(x + i * 4, 48), lastHigh(zero, h), s3)
   }
-  put(out, r0, bias, accumulate)
-  put(out + 4, r1, bias == 0 ? <usize>0 : bias + 4, accumulate)
-  put(out + 8, r2, bias == 0 ? <usize>0 : bias + 8, accumulate)
-  put(out + 12, r3, bias == 0 ? <usize>0 : bias + 12, accumulate)
+  return hsum(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3))) + tail(BF16, x, w, i, k)
+}
+
+/** x·2^96 meets float16 weights whose exponents are left 112 short; the 2^16 that are missing come at the end, so neither side overflows. */
+const F16_UP: f32 = 7.922816251426434e28
+const F16_REST: f32 = 65536
+const F16_MASK: i32 = 0x8fffffff
+
+/** The same of float16: `up` is x·2^96. Infinities and NaNs would come out as numbers, so a row that has any is done again. */
+function dotRowF16(x: usize, up: usize, w: usize, k: i32, zero: v128, mask: v128): f32 {
+  let s0 = zero
+  let s1 = zero
+  let largest = zero
+  let i: usize = 0
+  for (const whole = <usize>(k & ~7); i < whole; i += 8) {
+    const h = v128.load(w + i * 2)
+    s0 = fma(v128.load(up + i * 4), v128.and(i32x4.shr_s(firstHigh(zero, h), 3), mask), s0)
+    s1 = fma(v128.load(up + i * 4, 16), v128.and(i32x4.shr_s(lastHigh(zero, h), 3), mask), s1)
+    largest = i16x8.max_u(largest, i16x8.shl(h, 1)) // without the sign
+  }
+  if (v128.any_true(i16x8.ge_u(largest, i16x8.splat(<i16>0xf800)))) return dotRow(F16, x, w, k)
+  return hsum(f32x4.add(s0, s1)) * F16_REST + tail(F16, x, w, i, k)
+}
+
+function dotRowF32(x: usize, w: usize, k: i32): f32 {
+  return dotRow(F32, x, w, k)
+}
+
+/** A function of its own for each dtype: nested in another loop V8 unrolls such a loop, and runs out of registers. */
+// @ts-ignore: decorator
+@inline
+function dotOne(dtype: i32, x: usize, w: usize, k: i32): f32 {
+  return dtype == F32 ? dotRowF32(x, w, k) : dtype == BF16 ? dotRowBF16(x, w, k) : dotRow(F16, x, w, k)
 }
 
 // @ts-ignore: decorator
@@ -127,25 +173,37 @@ function dot4x2(dtype: i32, x: usize, xStep: usize, w: usize, wStep: usize, k: i
   put(out + 4, r31, bias1, accumulate)
 }
 
-/** One row of x by one of w: the edges. */
+/** Fetches a row in order. Returns what it read, so that the reading is not left out. */
+function fetch(from: usize, bytes: usize): i32 {
+  let seen: i32 = 0
+  for (const end = from + bytes; from < end; from += 64) seen ^= load<i32>(from)
+  return seen
+}
+
+/** Rows of w in groups of four, one after the other, against one row of x: what decoding does most. Strides in elements. */
 // @ts-ignore: decorator
 @inline
-function dot1x1(dtype: i32, x: usize, w: usize, k: i32, out: usize, bias: usize, accumulate: bool): void {
-  const size = sizeOf(dtype)
-  let s = f32x4.splat(0)
-  let i: usize = 0
-  const whole = <usize>(k & ~3)
-  for (; i < whole; i += 4) s = fma(v128.load(x + i * 4), load4(dtype, w + i * size), s)
-  let r = hsum(s)
-  for (; i < <usize>k; i++) r += load<f32>(x + i * 4) * element(dtype, w + i * size)
-  put(out, r, bias, accumulate)
+function gemv(dtype: i32, x: usize, w: usize, out: usize, n: i32, k: i32, ldw: i32, bias: usize, adds: bool, scratch: usize, begin: i32, end: i32): void {
+  const zero = i32x4.splat(0)
+  const mask = i32x4.splat(F16_MASK)
+  const upward = dtype == F16 && k <= SCRATCH
+  if (upward) for (let i: usize = 0; i < <usize>k * 4; i += 4) store<f32>(scratch + i, load<f32>(x + i) * F16_UP)
+  for (let j = begin * 4, last = min(end * 4, n); j < last; j++) {
+    const row = w + <usize>j * <usize>ldw * sizeOf(dtype)
+    const value = upward ? dotRowF16(x, scratch, row, k, zero, mask) : dotOne(dtype, x, row, k)
+    put(out + <usize>j * 4, value, bias == 0 ? <usize>0 : bias + <usize>j * 4, adds)
+  }
 }
+
+/** Floats that fit the scratch. */
+const SCRATCH: i32 = 1 << 17
 
 /** Groups of four rows of w against all m rows of x. Strides in elements. */
 // @ts-ignore: decorator
 @inline
-function dots(dtype: i32, x: usize, w: usize, out: usize, m: i32, n: i32, k: i32, ldx: i32, ldw: i32, ldo: i32, bias: usize, accumulate: i32, begin: i32, end: i32): void {
+function dots(dtype: i32, x: usize, w: usize, out: usize, m: i32, n: i32, k: i32, ldx: i32, ldw: i32, ldo: i32, bias: usize, accumulate: i32, scratch: usize, begin: i32, end: i32): void {
   const adds = accumulate != 0
+  if (m == 1) return gemv(dtype, x, w, out, n, k, ldw, bias, adds, scratch, begin, end)
   const xStep = <usize>ldx * 4
   const wStep = <usize>ldw * sizeOf(dtype)
   const outStep = <usize>ldo * 4
@@ -155,6 +213,7 @@ function dots(dtype: i32, x: usize, w: usize, out: usize, m: i32, n: i32, k: i32
     const bj = bias == 0 ? <usize>0 : bias + <usize>j0 * 4
     const oj = out + <usize>j0 * 4
     const cols = min(4, n - j0)
+    for (let j = 0; j < cols; j++) store<i32>(scratch, fetch(wj + <usize>j * wStep, <usize>k * sizeOf(dtype)))
     let i = 0
     for (; i + 4 <= m && cols == 4; i += 4) {
       const xi = x + <usize>i * xStep
@@ -162,24 +221,26 @@ function dots(dtype: i32, x: usize, w: usize, out: usize, m: i32, n: i32, k: i32
       dot4x2(dtype, xi, xStep, wj, wStep, k, oi, outStep, bj, adds)
       dot4x2(dtype, xi, xStep, wj + 2 * wStep, wStep, k, oi + 8, outStep, bj == 0 ? <usize>0 : bj + 8, adds)
     }
-    for (; i < m; i++) {
-      const xi = x + <usize>i * xStep
-      const oi = oj + <usize>i * outStep
-      if (cols == 4) dot1x4(dtype, xi, wj, wStep, k, oi, bj, adds)
-      else for (let j = 0; j < cols; j++) dot1x1(dtype, xi, wj + <usize>j * wStep, k, oi + <usize>j * 4, bj == 0 ? <usize>0 : bj + <usize>j * 4, adds)
-    }
+    for (; i < m; i++)
+      for (let j = 0; j < cols; j++)
+        put(
+          oj + <usize>i * outStep + <usize>j * 4,
+          dotOne(dtype, x + <usize>i * xStep, wj + <usize>j * wStep, k),
+          bj == 0 ? <usize>0 : bj + <usize>j * 4,
+          adds,
+        )
   }
 }
 
 /** out[m,n] = x[m,k]·w[n,k]ᵀ. Parallel over groups of four rows of w. */
 export function dots_f32(x: usize, w: usize, out: usize, m: i32, n: i32, k: i32, ldx: i32, ldw: i32, ldo: i32, bias: usize, accumulate: i32, scratch: usize, begin: i32, end: i32): void {
-  dots(F32, x, w, out, m, n, k, ldx, ldw, ldo, bias, accumulate, begin, end)
+  dots(F32, x, w, out, m, n, k, ldx, ldw, ldo, bias, accumulate, scratch, begin, end)
 }
 export function dots_f16(x: usize, w: usize, out: usize, m: i32, n: i32, k: i32, ldx: i32, ldw: i32, ldo: i32, bias: usize, accumulate: i32, scratch: usize, begin: i32, end: i32): void {
-  dots(F16, x, w, out, m, n, k, ldx, ldw, ldo, bias, accumulate, begin, end)
+  dots(F16, x, w, out, m, n, k, ldx, ldw, ldo, bias, accumulate, scratch, begin, end)
 }
 export function dots_bf16(x: usize, w: usize, out: usize, m: i32, n: i32, k: i32, ldx: i32, ldw: i32, ldo: i32, bias: usize, accumulate: i32, scratch: usize, begin: i32, end: i32): void {
-  dots(BF16, x, w, out, m, n, k, ldx, ldw, ldo, bias, accumulate, begin, end)
+  dots(BF16, x, w, out, m, n, k, ldx, ldw, ldo, bias, accumulate, scratch, begin, end)
 }
 
 /** out[n] = Σ x[k]·b[k,n]: rows of b added up, 16 columns at a time. Parallel over groups of 16 columns. */

@@ -3,6 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { gemm, type MatrixView } from '../../src/ops/gemm.ts'
+import { fromFloat16 } from '../../src/tensor/half.ts'
 import { Sampler } from '../../src/ops/reference.ts'
 import { DTYPES, type DType } from '../../src/tensor/dtype.ts'
 import { alloc, f32View, free, heapUsage, init, u16View } from '../../src/wasm/index.ts'
@@ -22,6 +23,7 @@ function bitsOf(value: number, dtype: Kind): number {
   const bits = new Uint32Array(Float32Array.of(value).buffer)[0]
   if (dtype === 'bfloat16') return bits >>> 16
   if (Number.isNaN(value)) return 0x7e00
+  if (!Number.isFinite(value)) return ((bits >>> 16) & 0x8000) | 0x7c00
   if (value === 0) return 0
   return ((bits >>> 16) & 0x8000) | ((((bits >>> 23) & 255) - 112) << 10) | ((bits >>> 13) & 0x3ff)
 }
@@ -184,8 +186,32 @@ for (const form of forms) {
       c.a[0][(m - 1) * k + 2] = Number.POSITIVE_INFINITY
       c.b[0][3 * n + n - 1] = Number.NaN
       c.products[0] = multiply(c.a[0], c.b[0], m, n, k)
-      for (const layoutA of layouts) for (const layoutB of layouts) run(c, layoutA, layoutB, 'float32', false, false)
+      for (const layoutA of layouts)
+        for (const layoutB of layouts)
+          for (const dtype of ['float32', 'float16', 'bfloat16'] as const) run(c, layoutA, layoutB, dtype, false, false)
     }
+  })
+
+  check(`${form.name}: every float16 there is, by numbers large and small`, () => {
+    const [n, k] = [1 << 13, 8]
+    const w = take(n * k, 'float16')
+    u16View(w, n * k).forEach((_, i, view) => (view[i] = i))
+    const [x, out] = [take(k, 'float32'), take(n, 'float32')]
+    const view = (ptr: number, rows: number): MatrixView => ({ ptr, dtype: 'float32', rows, cols: 1, batch: 0 })
+    for (const scale of [1, -3e9, 1e-30])
+      for (let place = 0; place < k; place++) {
+        f32View(x, k).fill(0)[place] = scale
+        const b: MatrixView = { ptr: w, dtype: 'float16', rows: 1, cols: k, batch: 0 }
+        gemm({ m: 1, n, k, batch: 1, a: view(x, k), b, c: { ptr: out, ld: n, batch: 0 } })
+        f32View(out, n).forEach((found, row) => {
+          const values = Array.from({ length: k }, (_, i) => fromFloat16(row * k + i))
+          const special = values.some((value) => !Number.isFinite(value)) // 0 times infinity is NaN
+          const expected = special ? Number.NaN : values[place] * Math.fround(scale)
+          const near = Math.abs(found - expected) <= 1e-6 * Math.abs(expected) + 1e-37
+          if (!(special ? !Number.isFinite(found) : near))
+            assert.unreachable(`${values[place]} times ${scale}: ${found}, expected ${expected}`)
+        })
+      }
   })
 
   check(`${form.name}: the same bits for any number of threads`, () => {
