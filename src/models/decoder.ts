@@ -44,6 +44,9 @@ const INPUTS: readonly string[] = [
   'return_dict',
 ]
 
+/** Buffers of rotary frequencies that older checkpoints hold for each layer. */
+export const ROTARY_BUFFERS: readonly RegExp[] = [/(^|\.)rotary_emb\.inv_freq$/]
+
 /** One layer: states (B,T,H) to states. */
 export type DecoderLayer = Module<[x: Tensor, context: Context], Tensor>
 
@@ -56,6 +59,8 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
   [inputs: DecoderInputs],
   BaseModelOutput
 > {
+  static override readonly ignore_unexpected: readonly RegExp[] = ROTARY_BUFFERS
+
   /** Rotary positions, in models that have them. */
   protected readonly rotary: RotaryEmbedding | null = null
 
@@ -155,6 +160,7 @@ export abstract class DecoderForCausalLM<C extends PreTrainedConfig = PreTrained
   [inputs: CausalInputs],
   CausalLMOutput
 > {
+  static override readonly ignore_unexpected: readonly RegExp[] = ROTARY_BUFFERS
   static override readonly supports_cache: boolean = true
 
   /** Logits (B,T,V) of states (B,T,H). */
@@ -180,6 +186,8 @@ export interface DecoderClassifierInputs extends DecoderInputs {
 export abstract class DecoderForSequenceClassification<
   C extends PreTrainedConfig = PreTrainedConfig,
 > extends PreTrainedModel<C, [inputs: DecoderClassifierInputs], SequenceClassifierOutput> {
+  static override readonly ignore_unexpected: readonly RegExp[] = ROTARY_BUFFERS
+
   abstract score: Linear
 
   forward({ labels, ...inputs }: DecoderClassifierInputs): SequenceClassifierOutput {

@@ -282,7 +282,10 @@ export class LlamaForSequenceClassification<
 
 /** Type of a layer (`full_attention`, `sliding_attention`), where the config's `layer_types` tell them apart. */
 export function layerType({ layer_types }: PreTrainedConfig, layer: number): string | undefined {
-  return Array.isArray(layer_types) ? layer_types[layer] : undefined
+  if (!Array.isArray(layer_types)) return undefined
+  if (layer >= layer_types.length)
+    throw new RushlightError(`config: layer_types: expected one for each layer, found ${layer_types.length}`)
+  return layer_types[layer]
 }
 
 /**

@@ -24,9 +24,12 @@ export interface MoeShape extends LlamaShape {
   readonly router_aux_loss_coef: number
 }
 
+/** A router. Few weights that decide much: a class of its own, it stays as it is where Linears are rounded to blocks. */
+class Router extends Linear {}
+
 /** Sends each token to its likeliest experts, and sums what they make of it by their shares. */
 export class SparseMoe extends Module<[x: Tensor, context?: Context], Tensor> {
-  gate: Linear
+  gate: Router
   experts: ModuleList<LlamaMLP>
   private readonly perToken: number
   private readonly normalized: boolean
@@ -38,7 +41,7 @@ export class SparseMoe extends Module<[x: Tensor, context?: Context], Tensor> {
     if (k > E) throw new RushlightError(`config: num_experts_per_tok ${k} is more than num_experts ${E}`)
     this.perToken = k
     this.normalized = config.norm_topk_prob
-    this.gate = new Linear(hidden_size, E, false)
+    this.gate = new Router(hidden_size, E, false)
     const expert = () => new LlamaMLP({ hidden_size, intermediate_size, hidden_act })
     this.experts = new ModuleList(Array.from({ length: E }, expert))
   }

@@ -1,5 +1,6 @@
 // SmolLM3 (Bakouch et al. 2025): Llama whose every fourth layer tells no positions (NoPE), with windows there if asked for.
 import type { Tensor } from '../tensor/tensor.ts'
+import { RushlightError } from '../util/errors.ts'
 import type { AttentionOptions, Context } from './attention.ts'
 import { PreTrainedConfig } from './config.ts'
 import {
@@ -53,6 +54,10 @@ export class SmolLM3Config extends PreTrainedConfig {
     const { num_hidden_layers: length, no_rope_layer_interval: interval } = this
     if (!this.no_rope_layers)
       this.derive({ no_rope_layers: Array.from({ length }, (_, i) => Number((i + 1) % interval !== 0)) })
+    if (this.no_rope_layers.length !== length)
+      throw new RushlightError(
+        `config of smollm3: no_rope_layers: expected a number for each of ${length} layers, found ${this.no_rope_layers.length}`,
+      )
     const windows = this.use_sliding_window && this.sliding_window !== null
     if (!this.layer_types)
       this.derive({

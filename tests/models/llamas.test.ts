@@ -1,4 +1,7 @@
 // Llama's relatives: what their configs derive and refuse, and what models with experts hand out.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -14,6 +17,7 @@ import {
   Qwen2MoeForCausalLM,
   SmolLM3Config,
 } from '../../src/models/index.ts'
+import { save_file } from '../../src/io/tensors.ts'
 import { windowOf } from '../../src/models/llama.ts'
 import { loadBalancingLoss } from '../../src/models/moe.ts'
 import { tensor } from '../../src/ops/creation.ts'
@@ -53,6 +57,11 @@ test('types of layers that mean nothing here are refused', () => {
   const types = ['full_attention', 'chunked_attention', 'sliding_attention', 'full_attention']
   assert.is(windowOf(given(types), 0), null)
   assert.throws(() => windowOf(given(types), 1), /layer_types\[1\]: "chunked_attention" is not supported/)
+  assert.throws(() => windowOf(given(['full_attention']), 1), /layer_types: expected one for each layer, found 1/)
+  assert.throws(
+    () => new SmolLM3Config({ ...small, no_rope_layers: [1, 0] }),
+    /no_rope_layers: expected a number for each of 4/,
+  )
   assert.throws(() => windowOf(given(types), 2), /sliding_window must be a whole number from 1 up, found null/)
   assert.is(windowOf(given(types, { use_sliding_window: true, sliding_window: 7 }), 2), 7)
   assert.throws(
@@ -148,6 +157,33 @@ test('an expert without tokens has a gradient of zero', () => {
   const idle = [0, 1, 2, 3, 4, 5].filter((n) => tidy(() => zero(n)))
   assert.ok(idle.length === 4 || idle.length === 5, `${idle}`) // of 6 experts, 2 tokens reach one or two
   model.dispose()
+  assert.is(heapUsage().used, used)
+})
+
+test('routers stay as they are where weights are rounded to blocks; buffers of old checkpoints are passed over', async () => {
+  const used = heapUsage().used
+  const config = { ...small, hidden_size: 32, intermediate_size: 32, num_experts: 32, num_experts_per_tok: 2 }
+  const folder = mkdtempSync(join(tmpdir(), 'rushlight-llamas-'))
+  const model = new OlmoeForCausalLM(config)
+  await model.save_pretrained(folder)
+  const stored = Object.fromEntries([...model.state_dict()].map(([name, t]) => [name, t]))
+  const inv_freq = tensor([1, 0.1])
+  await save_file(
+    { ...stored, 'model.layers.0.self_attn.rotary_emb.inv_freq': inv_freq },
+    `${folder}/model.safetensors`,
+  )
+  inv_freq.dispose()
+  model.dispose()
+  const [rounded, info] = await OlmoeForCausalLM.from_pretrained(folder, {
+    dtype: 'q8',
+    output_loading_info: true,
+  })
+  assert.equal(info.unexpected_keys, [])
+  const kinds = new Map([...rounded.named_modules()].map(([path, module]) => [path, module.constructor.name]))
+  assert.is(kinds.get('model.layers.0.mlp.gate'), 'Router')
+  assert.match(`${kinds.get('model.layers.0.mlp.experts.3.up_proj')}`, /QuantizedLinear/)
+  rounded.dispose()
+  rmSync(folder, { recursive: true })
   assert.is(heapUsage().used, used)
 })
 
