@@ -12,6 +12,17 @@ export interface StoredTensor {
   /** Position of its first byte in the source, and their number. */
   readonly offset: number
   readonly bytes: number
+  readonly converted?: Conversion
+}
+
+/** What a converter did to a weight, to be taken back while it is read. */
+export interface Conversion {
+  /** For each row of the weight, its row in the file, where they were put in another order. */
+  readonly rows?: (row: number) => number
+  /** Turns the file's values (float32) into the weight's, in place. */
+  readonly restore?: (values: Float32Array) => void
+  /** The file has as [out, in] a matrix that the architecture's own files have as [in, out]. */
+  readonly transposed?: boolean
 }
 
 /** The tensors of one model, in one file or several. */

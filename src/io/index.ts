@@ -1,5 +1,5 @@
 // Files: sources of bytes, model repositories, safetensors, GGUF and what torch.save writes.
-export type { Checkpoint, StoredTensor } from './checkpoint.ts'
+export type { Checkpoint, Conversion, StoredTensor } from './checkpoint.ts'
 export { dtypeIn, elementTypes, hasElements, readElements } from './elements.ts'
 export {
   GGML_TYPES,

@@ -16,7 +16,9 @@ export const WEIGHT_FILES = [SAFETENSORS_FILE, SAFETENSORS_INDEX, TORCH_FILE, TO
 /** The first of WEIGHT_FILES that a repository has. @throws FileError when it has none */
 export async function weightFileOf(repository: Repository): Promise<(typeof WEIGHT_FILES)[number]> {
   for (const file of WEIGHT_FILES) if (await repository.has(file)) return file
-  throw new FileError(`${repository.name}: expected one of ${WEIGHT_FILES.join(', ')}, found none of them`)
+  throw new FileError(
+    `${repository.name}: expected one of ${WEIGHT_FILES.join(', ')}, found none of them. Hint: weights in a GGUF file are named by gguf_file`,
+  )
 }
 
 /**

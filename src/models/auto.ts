@@ -13,10 +13,11 @@ import { openModel } from './source.ts'
 
 /** A configuration by its model_type. */
 export const AutoConfig = {
-  /** Reads a repository's config.json, or a GGUF file's metadata. Further options replace keys. */
+  /** Reads a repository's config.json, or the metadata of a GGUF file (the path, or `gguf_file`). Further options replace keys. */
   async from_pretrained(path: string, options: Readonly<Record<string, unknown>> = {}): Promise<PreTrainedConfig> {
-    const { config } = await openModel(path)
-    return new (await architecture(config.model_type)).config(replaceKeys(config, options))
+    const { gguf_file, ...keys } = options
+    const { config } = await openModel(path, gguf_file as string | undefined)
+    return new (await architecture(config.model_type)).config(replaceKeys(config, keys))
   },
   /** The class that belongs to a `model_type`, filled with what is given. */
   async for_model(model_type: string, given: Readonly<Record<string, unknown>> = {}): Promise<PreTrainedConfig> {

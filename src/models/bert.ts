@@ -241,6 +241,7 @@ export class BertModel extends PreTrainedModel<BertConfig, [inputs: BertInputs],
     { from: /LayerNorm\.beta$/, to: 'LayerNorm.bias' },
   ]
   static override readonly ignore_unexpected = [/(^|\.)embeddings\.position_ids$/]
+  static override readonly may_miss = [/^pooler\./]
 
   embeddings: BertEmbeddings
   encoder: BertEncoder

@@ -28,8 +28,6 @@ export interface LoadingInfo {
 export interface Place {
   /** Name in the model. */
   name: string
-  /** For each row of the weight, its row in the file; absent where they are the same. */
-  rows?: (row: number) => number
   /** Whether the file has the matrix the other way round, [in, out]. */
   transposed?: boolean
 }
@@ -170,7 +168,7 @@ function quantizedPlaces(
 
 /** Fills a quantized weight: with the blocks that are stored, converted where they are of another type, or rounding what is stored. */
 async function fillBlocks(job: Job, weight: QuantizedWeight, staging: Staging): Promise<void> {
-  const { stored, rows, transposed } = job
+  const { stored, transposed } = job
   const { type } = stored
   const raw = weight.raw()
   if (transposed) {
@@ -181,7 +179,7 @@ async function fillBlocks(job: Job, weight: QuantizedWeight, staging: Staging): 
     await eachPiece(stored, staging, (piece, first) => weight.fillRows(piece, first))
   else if (isKept(type)) await stored.source.readInto(raw, stored.offset)
   else await eachOfBlocks(stored, staging, (piece, first) => weight.convertRows(type, piece.ptr, piece.shape[0], first))
-  weight.seal(transposed ? undefined : rows)
+  weight.seal(transposed ? undefined : stored.converted?.rows)
 }
 
 /** Fills a parameter in the dtype that is wanted. Blocks that no parameter can hold become float16, which loses least for its size. */
@@ -197,13 +195,14 @@ function dtypeWanted(stored: StoredTensor, dtype: DType | 'auto'): DType {
 }
 
 /** A tensor's elements in a storage of their own: read straight, or by way of pieces where they must be converted or moved. */
-async function read({ stored, rows, transposed }: Job, dtype: DType, staging: Staging): Promise<Storage> {
+async function read({ stored, transposed }: Job, dtype: DType, staging: Staging): Promise<Storage> {
   const n = numelOf(stored.shape)
+  const { rows, restore } = stored.converted ?? {}
   const storage = Storage.allocate(n * DTYPES[dtype].bytes, 'weights')
   const whole = flat(storage.retain(), n, dtype)
   try {
     const asStored = !isBlockType(stored.type) && dtypeIn(stored) === dtype
-    if (asStored && !rows && !transposed) await readElements(stored, 0, n, () => whole.view1d())
+    if (asStored && !rows && !restore && !transposed) await readElements(stored, 0, n, () => whole.view1d())
     else {
       const [height, width] = matrixOf(stored.shape)
       const places = rows && inverse(rows, height)
@@ -233,11 +232,13 @@ async function eachPiece(
   use: (piece: Tensor, first: number) => void,
 ): Promise<void> {
   const { type, shape } = stored
+  const { restore } = stored.converted ?? {}
   const [height, width] = matrixOf(shape)
   if (isBlockType(type))
     return eachOfBlocks(stored, staging, (piece, first) => {
       const rows = Tensor.empty([piece.shape[0], width], 'float32', 'loading')
       unpack(type, piece.ptr, rows.numel() / BLOCK_TYPES[type].block, rows.ptr)
+      restore?.(rows.view1d() as Float32Array)
       use(rows, first)
     })
   const kept = dtypeIn(stored)
@@ -245,7 +246,13 @@ async function eachPiece(
     const piece = staging.tensor(count * width, kept)
     try {
       await readElements(stored, first * width, count * width, () => piece.view1d())
-      no_grad(() => tidy(() => use(piece.view([count, width]), first)))
+      no_grad(() =>
+        tidy(() => {
+          const rows = restore ? piece.to('float32') : piece
+          restore?.(rows.view1d() as Float32Array)
+          use(rows.view([count, width]), first)
+        }),
+      )
     } finally {
       piece.dispose()
     }
@@ -306,7 +313,8 @@ function match(
   for (const [found, stored] of checkpoint.tensors) {
     const placed = place(found)
     if (!placed) continue
-    const { name, transposed = false } = placed
+    const { name } = placed
+    const transposed = placed.transposed === true && !stored.converted?.transposed
     const target = own.get(name)
     const other = sources.get(name)
     if (other !== undefined)
@@ -317,7 +325,7 @@ function match(
       info.mismatched_keys.push([name, stored.shape, target.shape])
     else if (!loaded.has(target)) {
       loaded.add(target)
-      jobs.push({ ...placed, stored, target })
+      jobs.push({ name, stored, target, transposed })
     }
   }
   const misfits = new Set(info.mismatched_keys.map(([name]) => own.get(name)))

@@ -27,6 +27,7 @@ export interface ModelClass<M extends PreTrainedModel = PreTrainedModel> {
   readonly base_model_prefix: string
   readonly rename: readonly Rename[]
   readonly ignore_unexpected: readonly RegExp[]
+  readonly may_miss: readonly RegExp[]
   readonly transposed: readonly RegExp[]
   readonly supports_cache: boolean
 }
@@ -54,6 +55,8 @@ export abstract class PreTrainedModel<
   static readonly rename: readonly Rename[] = []
   /** Weights in checkpoints that this class does without. */
   static readonly ignore_unexpected: readonly RegExp[] = []
+  /** Weights of the base model that some checkpoints lack; they are newly initialized, with a warning. */
+  static readonly may_miss: readonly RegExp[] = []
 
   /** Weights that checkpoints hold the other way round, [in, out], by their name in the model. */
   static readonly transposed: readonly RegExp[] = []

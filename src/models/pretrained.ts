@@ -8,7 +8,7 @@ import { checkOptions, RushlightError, unsupported, UnsupportedOptionError } fro
 import { warn } from '../util/warn.ts'
 import { ready } from '../wasm/index.ts'
 import { PreTrainedConfig, replaceKeys } from './config.ts'
-import { type LoadingInfo, loadWeights, type Place, placesBy } from './loading.ts'
+import { type LoadingInfo, loadWeights, placesBy } from './loading.ts'
 import type { ModelClass, PreTrainedModel } from './model.ts'
 import { openModel } from './source.ts'
 
@@ -25,6 +25,8 @@ export interface FromPretrainedOptions {
   quantization_config?: Readonly<Record<string, unknown>>
   /** 'sdpa' (default): fused; 'eager': step by step, for `output_attentions`. */
   attn_implementation?: string
+  /** A GGUF file of the repository to take config and weights from; of a split one, its first. */
+  gguf_file?: string
   /** Used in place of the repository's. */
   config?: PreTrainedConfig | Readonly<Record<string, unknown>>
   /** In place of the repository's. */
@@ -47,6 +49,7 @@ const OPTIONS = [
   'device_map',
   'quantization_config',
   'attn_implementation',
+  'gguf_file',
   'config',
   'generation_config',
   'ignore_mismatched_sizes',
@@ -78,7 +81,7 @@ export async function fromPretrained(
 ): Promise<PreTrainedModel> {
   const { own, rest } = splitOptions(options)
   const precision = precisionOf(own)
-  const source = await openModel(path)
+  const source = await openModel(path, own.gguf_file)
   if (source.config.quantization_config)
     throw unsupported(source.name, 'quantization_config of config.json', source.config.quantization_config, [
       'none: ordinary weights, or GGUF',
@@ -94,9 +97,9 @@ export async function fromPretrained(
   await ready()
   const model = new Model(config).eval() as PreTrainedModel
   try {
-    const { checkpoint, rows } = await source.weights()
+    const checkpoint = await source.weights()
     try {
-      const info = await load(model, Model, checkpoint, rows, precision, own.ignore_mismatched_sizes ?? false)
+      const info = await load(model, Model, checkpoint, precision, own.ignore_mismatched_sizes ?? false)
       model.generation_config = own.generation_config ?? {
         ...generationDefaults(model.config),
         ...source.generation_config,
@@ -182,15 +185,10 @@ async function load(
   model: PreTrainedModel,
   Model: ModelClass,
   checkpoint: Checkpoint,
-  rows: ReadonlyMap<string, Place['rows']>,
   { dtype, blocks }: Precision,
   ignoreMismatched: boolean,
 ): Promise<LoadingInfo> {
-  const by = placesBy(Model, model, checkpoint)
-  const place = (name: string) => {
-    const found = by(name)
-    return found && { ...found, rows: rows.get(name) }
-  }
+  const place = placesBy(Model, model, checkpoint)
   const formats = blocks && roundedTo(model, blocks)
   const quantize = formats
     ? (name: string, [N, K]: readonly number[]) => (N >= FEWEST_ROWS && K % 32 === 0 ? formats.get(name) : undefined)
@@ -209,7 +207,7 @@ function judge(
 ): void {
   const { base_model_prefix: prefix, name } = Model
   const inBase = (key: string) => prefix === '' || key.startsWith(`${prefix}.`)
-  const lost = missing_keys.filter(inBase)
+  const lost = missing_keys.filter((key) => inBase(key) && !Model.may_miss.some((pattern) => pattern.test(key)))
   const strange = unexpected_keys.filter((key) => inBase(key) && prefix !== '')
   const misfits = mismatched_keys.map(
     ([key, found, expected]) => `${key}: expected ${show(expected)}, found ${show(found)}`,
@@ -223,7 +221,7 @@ function judge(
     throw new RushlightError(
       `${file}: the weights do not fit ${name}. ${lines.join('. ')}. Hint: ${lost.length || strange.length ? 'does config.json belong to this file?' : 'ignore_mismatched_sizes: true starts them anew'}`,
     )
-  const fresh = [...missing_keys.filter((key) => !inBase(key)), ...mismatched_keys.map(([key]) => key)]
+  const fresh = [...missing_keys.filter((key) => !lost.includes(key)), ...mismatched_keys.map(([key]) => key)]
   if (fresh.length)
     warn(
       `${file}: ${name} has weights that the file has not; they are newly initialized: ${some(fresh)}. Train the model before use.`,

@@ -1,17 +1,8 @@
 // What a name leads to: a model's config, its generation defaults and its weights, in a directory, a repository or a GGUF file.
-import {
-  type Checkpoint,
-  type GgufCheckpoint,
-  LocalRepository,
-  openFile,
-  openGguf,
-  openSafetensorsOf,
-  type StoredTensor,
-} from '../io/index.ts'
+import { type Checkpoint, LocalRepository, openCheckpointOf, openGgufOf, type Repository } from '../io/index.ts'
 import { FileError, FileFormatError, RushlightError, shown } from '../util/errors.ts'
 import { builtin } from '../util/platform.ts'
-import { ggufConfig, ggufPlaces } from './gguf.ts'
-import type { Place } from './loading.ts'
+import { ggufCheckpoint, ggufConfig, ggufGenerationConfig } from './gguf/index.ts'
 
 /** A model's files, opened. */
 export interface ModelSource {
@@ -20,20 +11,24 @@ export interface ModelSource {
   config: Record<string, unknown>
   generation_config: Record<string, unknown>
   /** Opens the weights, under the checkpoint's names. */
-  weights(): Promise<{ checkpoint: Checkpoint; rows: ReadonlyMap<string, Place['rows']> }>
+  weights(): Promise<Checkpoint>
 }
 
-/** Opens what a path names. @throws FileError when there is nothing, FileFormatError when it is damaged */
-export async function openModel(path: string): Promise<ModelSource> {
+/** Opens what a path names, or the GGUF file of that name in it. @throws FileError when there is nothing, FileFormatError when it is damaged */
+export async function openModel(path: string, gguf_file?: string): Promise<ModelSource> {
   if (typeof path !== 'string' || path === '')
     throw new RushlightError(`from_pretrained: expected a path, found ${shown(path)}`)
-  if (/\.gguf$/i.test(path)) return openedGguf(path)
+  if (/\.gguf$/i.test(path)) {
+    const [, folder = '.', file = path] = path.match(/^(.*)[\\/]([^\\/]+)$/) ?? []
+    return openedGguf(new LocalRepository(folder || '/'), file, path)
+  }
   const fs = builtin('node:fs')
   if (!fs?.existsSync(path))
     throw new FileError(
       `${path}: there is no such directory or .gguf file. Hint: from_pretrained takes a local path; a repository of the Hub must be downloaded first`,
     )
   const repository = new LocalRepository(path)
+  if (gguf_file !== undefined) return openedGguf(repository, gguf_file, path)
   const json = async (file: string) => {
     const value = await repository.json(file)
     if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -43,7 +38,7 @@ export async function openModel(path: string): Promise<ModelSource> {
   if (!(await repository.has('config.json'))) {
     const gguf = fs.readdirSync(path).find((file) => /\.gguf$/i.test(file))
     const hint = gguf
-      ? `give the file itself: ${path}/${gguf}`
+      ? `give the file itself: gguf_file: '${gguf}'`
       : "a model's directory has config.json and model.safetensors"
     throw new FileError(`${path}: there is no config.json in it. Hint: ${hint}`)
   }
@@ -51,34 +46,21 @@ export async function openModel(path: string): Promise<ModelSource> {
     name: path,
     config: await json('config.json'),
     generation_config: (await repository.has('generation_config.json')) ? await json('generation_config.json') : {},
-    weights: async () => ({ checkpoint: await openSafetensorsOf(repository), rows: new Map() }),
+    weights: () => openCheckpointOf(repository),
   }
 }
 
-async function openedGguf(path: string): Promise<ModelSource> {
-  const file = await openGguf(await openFile(path))
+/** A GGUF file of a repository. */
+async function openedGguf(repository: Repository, file: string, name: string): Promise<ModelSource> {
+  const opened = await openGgufOf(repository, file)
   try {
-    const config = ggufConfig(file.name, file.metadata, (name) => file.tensors.has(name))
-    const { bos_token_id, eos_token_id, pad_token_id } = config
     return {
-      name: path,
-      config,
-      generation_config: { bos_token_id, eos_token_id, pad_token_id },
-      weights: async () => renamed(await openGguf(await openFile(path))),
+      name,
+      config: await ggufConfig(opened),
+      generation_config: ggufGenerationConfig(opened),
+      weights: async () => ggufCheckpoint(await openGgufOf(repository, file)),
     }
   } finally {
-    await file.close()
+    await opened.close()
   }
-}
-
-/** A GGUF file under the names of the checkpoint that it was made from. */
-function renamed(file: GgufCheckpoint): { checkpoint: Checkpoint; rows: Map<string, Place['rows']> } {
-  const places = ggufPlaces(file.name, file.metadata, file.tensors)
-  const tensors = new Map<string, StoredTensor>()
-  const rows = new Map<string, Place['rows']>()
-  for (const [found, place] of places) {
-    tensors.set(place.name, file.tensors.get(found) as StoredTensor)
-    rows.set(place.name, place.rows)
-  }
-  return { checkpoint: { name: file.name, tensors, close: () => file.close() }, rows }
 }

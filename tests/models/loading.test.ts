@@ -185,18 +185,29 @@ test('one error lists everything that does not fit, and nothing is loaded', asyn
   tree.dispose()
 })
 
-test('names of files: renamed, left out, with rows in another order', async () => {
+test('names of files: renamed, left out, with rows in another order and other values', async () => {
   const order = [2, 0, 3, 1] // row r of the weight is row order[r] of the file
-  const place = (name: string) =>
-    name === 'extra'
-      ? null
-      : { name: name.replace('A.', 'a.'), rows: name === 'A.weight' ? (r: number) => order[r] : undefined }
+  const place = (name: string) => (name === 'extra' ? null : { name: name.replace('A.', 'a.') })
   for (const dtype of ['float32', 'bfloat16'] as const) {
-    const { tree } = await load([stored('A.weight', [4, 3]), ...all().slice(1), stored('extra', [2])], { place, dtype })
+    const tensors = [stored('A.weight', [4, 3]), ...all().slice(1), stored('extra', [2])]
+    const file = await openSafetensors(bytesSource(await written((sink) => writeSafetensors(sink, tensors))))
+    const converted = {
+      rows: (row: number) => order[row],
+      restore: (values: Float32Array) => void values.forEach((x, i) => void (values[i] = x + 1)),
+    }
+    const tree = new Tree()
+    await loadWeights(
+      tree,
+      {
+        ...file,
+        tensors: new Map([...file.tensors].map(([name, t]) => [name, name === 'A.weight' ? { ...t, converted } : t])),
+      },
+      { place, dtype },
+    )
     const rows = [0, 3, 6, 9].map((from) => [...ramp(3, from)])
     assert.equal(
       tree.a.weight.tolist(),
-      order.map((row) => rows[row]),
+      order.map((row) => rows[row].map((x) => x + 1)),
     )
     tree.dispose()
   }
