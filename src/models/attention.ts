@@ -13,6 +13,8 @@ export interface Context {
   /** (B,S) of bool: which of the cached and new tokens are not padding; null when all are. */
   key_padding_mask: Tensor | null
   cache: Cache | null
+  /** How many tokens there are, the cached and these. */
+  length: number
   /** Filled with each layer's weights (B,Hq,T,S), kept out of all scopes, where they are asked for. */
   attentions: Tensor[] | null
   /** Filled with each router's logits (B·T,E), kept out of all scopes, where they are asked for. */

@@ -123,6 +123,7 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
       positions,
       key_padding_mask: padded ? mask.to('bool') : null,
       cache,
+      length: past + T,
       attentions: inputs.output_attentions ? [] : null,
       router_logits: inputs.output_router_logits ? [] : null,
       rotary: this.rotary?.at(positions) ?? noRotary,

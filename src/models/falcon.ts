@@ -189,7 +189,7 @@ export class FalconModel extends DecoderModel<FalconConfig> {
   }
 
   protected override start(x: Tensor, context: Context): Tensor {
-    if (this.config.alibi) context.bias = this.alibi(x.shape[1], context)
+    if (this.config.alibi) context.bias = this.alibi(context)
     return x
   }
 
@@ -197,9 +197,8 @@ export class FalconModel extends DecoderModel<FalconConfig> {
    * ALiBi (Press et al. 2022) by the places of keys, (B,Hq,1,S): within a row of scores that is the same as by distances. Falcon
    * was trained with it in bfloat16, slopes, places and products.
    */
-  private alibi(T: number, { key_padding_mask: mask, cache }: Context): Tensor {
+  private alibi({ key_padding_mask: mask, length: S }: Context): Tensor {
     const { hidden_size: H, num_attention_heads: heads } = this.config
-    const S = (cache?.get_seq_length() ?? 0) + T
     const places = mask ? mask.to('int64').cumsum(1).sub(1).mul(mask.to('int64')) : arange(S).unsqueeze(0) // (B,S)
     const slopes = Tensor.from(alibiSlopes(heads), [heads, 1, 1], 'bfloat16')
     const bias = places.to('bfloat16').unsqueeze(1).unsqueeze(1).mul(slopes) // (B,Hq,1,S)

@@ -32,6 +32,7 @@ export { Gemma2Config, Gemma2ForCausalLM, Gemma2ForSequenceClassification, Gemma
 export { Gemma3ForCausalLM, Gemma3TextConfig, Gemma3TextForSequenceClassification, Gemma3TextModel } from './gemma3.ts'
 export { GPTNeoXConfig, GPTNeoXForCausalLM, GPTNeoXForSequenceClassification, GPTNeoXModel } from './gpt_neox.ts'
 export { GraniteConfig, GraniteForCausalLM, GraniteModel } from './granite.ts'
+export { Lfm2Config, Lfm2ForCausalLM, Lfm2Model } from './lfm2.ts'
 export {
   LlamaConfig,
   LlamaForCausalLM,

@@ -52,6 +52,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
     const m = await import('./granite.ts')
     return decoder(m.GraniteConfig, m.GraniteModel, m.GraniteForCausalLM)
   },
+  lfm2: async () => {
+    const m = await import('./lfm2.ts')
+    return decoder(m.Lfm2Config, m.Lfm2Model, m.Lfm2ForCausalLM)
+  },
   llama: async () => {
     const m = await import('./llama.ts')
     return decoder(m.LlamaConfig, m.LlamaModel, m.LlamaForCausalLM, m.LlamaForSequenceClassification)
