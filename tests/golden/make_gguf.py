@@ -3,7 +3,7 @@
 LLAMA_CPP names a folder that holds llama.cpp's convert_hf_to_gguf.py with its packages `conversion` and `gguf` (its gguf-py):
     LLAMA_CPP=~/llama.cpp python tests/golden/make_gguf.py [name …]
 
-Each model becomes gguf/<name>.gguf (float32) and gguf/<name>.json: the class, its config, shape and sha256 of each tensor of its
+Each model becomes gguf/<name>.gguf (float32, or Q8_0 where the name says so) and gguf/<name>.json: the class, its config, shape and sha256 of each tensor of its
 checkpoint, and for a few ids the logits (or the last hidden state) in float32. gguf/llama.bin is llama's state_dict by torch.save.
 """
 import base64
@@ -31,6 +31,7 @@ V = 40
 BASE = dict(vocab_size=V, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
             max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 GQA = dict(BASE, num_key_value_heads=2)
+WIDE = dict(GQA, hidden_size=32, intermediate_size=64)
 LONG = dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.0, 1.5], long_factor=[2.0, 4.0],
             original_max_position_embeddings=16)
 
@@ -76,6 +77,13 @@ MODELS = {
     "stablelm-2": ("StableLm", dict(GQA, partial_rotary_factor=0.5, use_qkv_bias=True, qk_layernorm=True, use_parallel_residual=True)),
     "lfm2": ("Lfm2", dict(GQA, num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"], block_auto_adjust_ff_dim=False)),
     "mamba": ("Mamba", dict(vocab_size=V, hidden_size=16, state_size=4, num_hidden_layers=2, bos_token_id=1, eos_token_id=2)),
+    # in blocks: sizes and weights are such that rounding changes nothing
+    "llama-q8_0": ("Llama", WIDE),
+    "gpt2-q8_0": ("GPT2", dict(vocab_size=V, n_embd=32, n_layer=2, n_head=4, n_positions=32, n_ctx=32, bos_token_id=1, eos_token_id=2)),
+    "falcon-40b-q8_0": ("Falcon", dict(without(BASE, "intermediate_size"), hidden_size=32, new_decoder_architecture=True,
+                        num_kv_heads=2, bias=False, alibi=False)),
+    "qwen2-moe-q8_0": ("Qwen2Moe", dict(WIDE, moe_intermediate_size=32, shared_expert_intermediate_size=32, num_experts=4,
+                       num_experts_per_tok=2, norm_topk_prob=False)),
     "bert": ("Bert", dict(BASE, type_vocab_size=2)),
 }
 
@@ -92,11 +100,22 @@ def config_of(name):
     return getattr(transformers, "Gemma3TextConfig" if name == "Gemma3" else f"{name}Config")
 
 
-def randomize(model):
+def in_blocks(p, generator, first):
+    """Weights that Q8_0 holds exactly: k / 512, the largest k of each block of 32 being 127. Rows are the file's (GPT-2's are `first`)."""
+    k = torch.randint(-127, 128, p.shape, generator=generator).float()
+    (k.t() if first else k)[:, ::32] = 127
+    return k / 512
+
+
+def randomize(model, blocks=False):
     generator = torch.Generator().manual_seed(0)
     for name, p in model.named_parameters():
         values = torch.randn(p.shape, generator=generator)
-        if p.ndim == 1 and "A_log" not in name:
+        if blocks and p.ndim == 2 and "wpe" not in name and "gate.weight" not in name:
+            values = in_blocks(p, generator, any(part in name for part in ("c_attn", "c_proj", "c_fc")))
+        elif p.ndim == 3 and blocks:
+            values = torch.stack([in_blocks(part, generator, False) for part in p])
+        elif p.ndim == 1 and "A_log" not in name:
             values = torch.round(values * 32) / 256 + 0.0  # so that adding 1 and taking it away again changes nothing
             if name.endswith("norm.weight") and "Gemma" not in type(model).__name__ or "ln_" in name and name.endswith("weight"):
                 values += 1
@@ -111,7 +130,7 @@ def text(t):
     return base64.b64encode(t.detach().contiguous().float().numpy().tobytes()).decode()
 
 
-def convert(folder, architecture, out, hparams=None):
+def convert(folder, architecture, out, hparams=None, kind_of_file=gguf.LlamaFileType.ALL_F32):
     kind = get_model_class(architecture)
 
     def set_vocab(self):
@@ -131,14 +150,14 @@ def convert(folder, architecture, out, hparams=None):
     patched = type(kind.__name__, (kind,), given)
     if hasattr(kind, "_experts"):
         patched._experts = None
-    patched(folder, gguf.LlamaFileType.ALL_F32, out, eager=True, hparams=hparams).write()
+    patched(folder, kind_of_file, out, eager=True, hparams=hparams).write()
 
 
 def make(name):
     kind, given = MODELS[name]
     torch.manual_seed(0)
     model = class_of(kind)(config_of(kind)(**given)).eval()
-    randomize(model)
+    randomize(model, name.endswith("q8_0"))
     ids = torch.tensor([[3, 17, 5, 29, 11, 36, 8, 22, 14]])
     with torch.no_grad():
         output = model(ids)
@@ -156,7 +175,8 @@ def make(name):
             older = {**config, "rotary_pct": config["rope_parameters"]["partial_rotary_factor"]}
         if name == "falcon-7b":
             older = without(config, "num_kv_heads")
-        convert(folder, type(model).__name__, here / f"{name}.gguf", older)
+        convert(folder, type(model).__name__, here / f"{name}.gguf", older,
+                gguf.LlamaFileType.MOSTLY_Q8_0 if name.endswith("q8_0") else gguf.LlamaFileType.ALL_F32)
         tensors = safetensors.torch.load_file(folder / "model.safetensors")
     golden = {
         "class": type(model).__name__,
