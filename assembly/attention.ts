@@ -4,6 +4,7 @@
 // Products run on one micro-kernel, 4 rows by 8 columns: its left operand is read element by element (splats), its right
 // one in panels of 8 columns, [depth][8]. "Transposed" packing puts 8 rows of K side by side, so that depth is the head's
 // dimensions; "row" packing keeps rows and cuts their dimensions into panels, so that depth is the keys.
+import { fetch } from './fetch'
 import { philox } from './philox'
 import { logOf, rowExpSum, rowMax } from './rows'
 import { expFlushed, tanh } from './elementary'
@@ -542,10 +543,10 @@ export function attention_f32(p: Attention, scratch: usize, begin: i32, end: i32
 
 // ---- few queries over many keys
 
-/** Products of q[D] with four rows. */
-// @ts-ignore: decorator
-@inline
-function dot4(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, D: i32): v128 {
+// Functions of their own: nested in the loops of the kernel, V8 unrolls theirs and runs out of registers.
+
+/** Products of q[D] with four keys, into four neighbours of a row of scores. */
+function dot4(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, D: i32, s: usize): void {
   let a0 = f32x4.splat(0)
   let a1 = a0
   let a2 = a0
@@ -559,12 +560,79 @@ function dot4(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, D: i32): v12
     a2 = fma(x, v128.load(k2 + d), a2)
     a3 = fma(x, v128.load(k3 + d), a3)
   }
-  let sum = sumOfEach(a0, a1, a2, a3)
+  v128.store(s, dotTail(q, k0, k1, k2, k3, d, last, sumOfEach(a0, a1, a2, a3)))
+}
+
+/** The same for two queries, `step` apart, and their rows of scores, `sStep` apart: each key is loaded once for both. */
+function dot4x2(q: usize, step: usize, k0: usize, k1: usize, k2: usize, k3: usize, D: i32, s: usize, sStep: usize): void {
+  const p = q + step
+  let a0 = f32x4.splat(0)
+  let a1 = a0
+  let a2 = a0
+  let a3 = a0
+  let b0 = a0
+  let b1 = a0
+  let b2 = a0
+  let b3 = a0
+  const last = (<usize>D) << 2
+  let d: usize = 0
+  for (; d + 16 <= last; d += 16) {
+    const x = v128.load(q + d)
+    const y = v128.load(p + d)
+    let k = v128.load(k0 + d)
+    a0 = fma(x, k, a0)
+    b0 = fma(y, k, b0)
+    k = v128.load(k1 + d)
+    a1 = fma(x, k, a1)
+    b1 = fma(y, k, b1)
+    k = v128.load(k2 + d)
+    a2 = fma(x, k, a2)
+    b2 = fma(y, k, b2)
+    k = v128.load(k3 + d)
+    a3 = fma(x, k, a3)
+    b3 = fma(y, k, b3)
+  }
+  v128.store(s, dotTail(q, k0, k1, k2, k3, d, last, sumOfEach(a0, a1, a2, a3)))
+  v128.store(s + sStep, dotTail(p, k0, k1, k2, k3, d, last, sumOfEach(b0, b1, b2, b3)))
+}
+
+/** The dimensions that fill no vector. */
+// @ts-ignore: decorator
+@inline
+function dotTail(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, d: usize, last: usize, sum: v128): v128 {
   for (; d < last; d += 4) {
     const column = f32x4(load<f32>(k0 + d), load<f32>(k1 + d), load<f32>(k2 + d), load<f32>(k3 + d))
     sum = fma(v128.load32_splat(q + d), column, sum)
   }
   return sum
+}
+
+/** gatherRow for two rows of weights and outputs, `wStep` and `outStep` apart: each value is loaded once for both. D is a multiple of 8. */
+function gatherRows(out: usize, outStep: usize, w: usize, wStep: usize, v: usize, stride: usize, n: i32, D: i32): void {
+  const last = (<usize>D) << 2
+  for (let d: usize = 0; d < last; d += 32) {
+    const o = out + d
+    const u = o + outStep
+    let a0 = v128.load(o)
+    let a1 = v128.load(o, 16)
+    let b0 = v128.load(u)
+    let b1 = v128.load(u, 16)
+    let row = v + d
+    for (let at = w, end = w + ((<usize>n) << 2); at < end; at += 4, row += stride) {
+      const x = v128.load32_splat(at)
+      const y = v128.load32_splat(at + wStep)
+      const v0 = v128.load(row)
+      const v1 = v128.load(row, 16)
+      a0 = fma(x, v0, a0)
+      a1 = fma(x, v1, a1)
+      b0 = fma(y, v0, b0)
+      b1 = fma(y, v1, b1)
+    }
+    v128.store(o, a0)
+    v128.store(o, a1, 16)
+    v128.store(u, b0)
+    v128.store(u, b1, 16)
+  }
 }
 
 /** out[D] += Σ w[j] v[j][D] over n rows. */
@@ -609,11 +677,14 @@ export function attention_split_f32(p: Attention, scratch: usize, begin: i32, en
   const rows = group * T
   const splits = (p.S + split - 1) / split
   const split8 = ceilTo(split, 8)
-  const q = scratch // [rows][D]
+  const q = scratch + 64 // [rows][D], behind what fetch writes
   const s = at(q, rows, ceilTo(D, 4)) // [rows][split8]
   const paddingAt = at(s, rows, split8)
   const kStride = (<usize>p.ks) << 2
   const vStride = (<usize>p.vs) << 2
+  const rowBytes = (<usize>D) << 2
+  const outStep = splits * (D + 2)
+  const outBytes = (<usize>outStep) << 2
 
   for (let unit = begin; unit < end; unit++) {
     const b = unit / splits / p.Hkv
@@ -627,32 +698,40 @@ export function attention_split_f32(p: Attention, scratch: usize, begin: i32, en
     for (let r = 0; r < rows; r++)
       scaleRow(at(q, r, D), at(at(at(p.q, b, p.qb), hk * group + r / T, p.qh), r % T, p.qt), D, p.scale)
     for (let j = 0; j < n; j += 4) {
+      if ((j & 31) == 0) fetch(at(k, j, p.ks), min(32, n - j), kStride, rowBytes, scratch)
       // Behind the end, the last key stands in for those that are missing: its scores are masked below.
       const row = at(k, j, p.ks)
       const k1 = j + 1 < n ? row + kStride : row
       const k2 = j + 2 < n ? row + 2 * kStride : row
       const k3 = j + 3 < n ? row + 3 * kStride : row
-      for (let r = 0; r < rows; r++)
-        v128.store(at(s, r, split8) + ((<usize>j) << 2), dot4(at(q, r, D), row, k1, k2, k3, D))
+      const sj = s + ((<usize>j) << 2)
+      let r = 0
+      for (; r + 2 <= rows; r += 2)
+        dot4x2(at(q, r, D), rowBytes, row, k1, k2, k3, D, at(sj, r, split8), at(0, 1, split8))
+      if (r < rows) dot4(at(q, r, D), row, k1, k2, k3, D, at(sj, r, split8))
     }
     const padding = paddingRow(p, paddingAt, b, k0, n8)
+    const outs = at(p.partial, (b * p.Hq + hk * group) * T * splits + part, D + 2) // of row r: r times outStep further
     for (let r = 0; r < rows; r++) {
-      const h = hk * group + r / T
-      const t = r % T
       const row = at(s, r, split8)
-      const out = at(p.partial, ((b * p.Hq + h) * T + t) * splits + part, D + 2)
-      finishScores(p, row, b, h, t, k0, 0, n8, padding, 0)
+      const out = at(outs, r, outStep)
+      finishScores(p, row, b, hk * group + r / T, r % T, k0, 0, n8, padding, 0)
       const most = rowMax(row, n)
       store<f32>(at(out, D, 1), most)
       store<f32>(at(out, D, 1), rowExpSum(row, row, n, most === -Infinity ? 0 : most), 4)
       memory.fill(out, 0, (<usize>D) << 2)
     }
     // In steps of 32 keys, so that their values stay in the first cache for all rows.
-    for (let j = 0; j < n; j += 32)
-      for (let r = 0; r < rows; r++) {
-        const out = at(p.partial, ((b * p.Hq + hk * group + r / T) * T + (r % T)) * splits + part, D + 2)
-        gatherRow(out, at(s, r, split8) + ((<usize>j) << 2), at(v, j, p.vs), vStride, min(32, n - j), D)
-      }
+    for (let j = 0; j < n; j += 32) {
+      fetch(at(v, j, p.vs), min(32, n - j), vStride, rowBytes, scratch)
+      const vj = at(v, j, p.vs)
+      const keys = min(32, n - j)
+      let r = 0
+      if ((D & 7) == 0)
+        for (; r + 2 <= rows; r += 2)
+          gatherRows(at(outs, r, outStep), outBytes, at(s, r, split8) + ((<usize>j) << 2), at(0, 1, split8), vj, vStride, keys, D)
+      for (; r < rows; r++) gatherRow(at(outs, r, outStep), at(s, r, split8) + ((<usize>j) << 2), vj, vStride, keys, D)
+    }
   }
 }
 

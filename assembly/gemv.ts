@@ -2,6 +2,7 @@
 // Memory is what they wait for, so it is read strictly in order: several rows at once are several streams, which the processor fetches
 // ahead at less than half the speed of one.
 import { fma, hsum } from './simd'
+import { fetch } from './fetch'
 import { BF16, element, F16, F32, load4, sizeOf } from './floats'
 
 /** Sixteen products a step, in four sums. */
@@ -173,13 +174,6 @@ function dot4x2(dtype: i32, x: usize, xStep: usize, w: usize, wStep: usize, k: i
   put(out + 4, r31, bias1, accumulate)
 }
 
-/** Fetches a row in order. Returns what it read, so that the reading is not left out. */
-function fetch(from: usize, bytes: usize): i32 {
-  let seen: i32 = 0
-  for (const end = from + bytes; from < end; from += 64) seen ^= load<i32>(from)
-  return seen
-}
-
 /** Rows of w in groups of four, one after the other, against one row of x: what decoding does most. Strides in elements. */
 // @ts-ignore: decorator
 @inline
@@ -213,7 +207,7 @@ function dots(dtype: i32, x: usize, w: usize, out: usize, m: i32, n: i32, k: i32
     const bj = bias == 0 ? <usize>0 : bias + <usize>j0 * 4
     const oj = out + <usize>j0 * 4
     const cols = min(4, n - j0)
-    for (let j = 0; j < cols; j++) store<i32>(scratch, fetch(wj + <usize>j * wStep, <usize>k * sizeOf(dtype)))
+    fetch(wj, cols, wStep, <usize>k * sizeOf(dtype), scratch)
     let i = 0
     for (; i + 4 <= m && cols == 4; i += 4) {
       const xi = x + <usize>i * xStep
