@@ -1,6 +1,6 @@
 // Block-quantized weights (blocks.ts): packing, repacking for the products, reading rows back.
 import { BLOCK, bytesOf, headOf, Q4_0, Q4_1, Q8_0, wordsOf } from './blocks'
-import { narrowF16, widenF16 } from './simd'
+import { copysign, hmax, narrowF16, widenF16 } from './simd'
 
 // @ts-ignore: decorator
 @inline
@@ -88,15 +88,6 @@ export function dequantize_q8_0(weight: usize, rows: usize, out: usize, blocks: 
 
 // ---- float32 to a file's blocks, rounded as llama.cpp's reference does. Parallel over blocks.
 
-/** Nearest whole number, halves away from zero. */
-// @ts-ignore: decorator
-@inline
-function round(x: f32): f32 {
-  const a = abs(x)
-  const whole = floor(a)
-  return copysign<f32>(whole + floor<f32>((a - whole) * 2), x)
-}
-
 // @ts-ignore: decorator
 @inline
 function inverse(d: f32): f32 {
@@ -147,14 +138,29 @@ export function pack_q4_1(x: usize, out: usize, scratch: usize, begin: i32, end:
   }
 }
 
+/** Four numbers from `at` on times `scale`, to the nearest whole ones, halves away from zero. */
+// @ts-ignore: decorator
+@inline
+function nearest4(x: usize, scale: v128): v128 {
+  const product = f32x4.mul(v128.load(x), scale)
+  const size = f32x4.abs(product)
+  const whole = f32x4.floor(size)
+  const up = v128.and(f32x4.ge(f32x4.sub(size, whole), f32x4.splat(0.5)), f32x4.splat(1))
+  return i32x4.trunc_sat_f32x4_s(copysign(f32x4.add(whole, up), product))
+}
+
 export function pack_q8_0(x: usize, out: usize, scratch: usize, begin: i32, end: i32): void {
   for (let b = begin; b < end; b++) {
     const from = x + (<usize>b << 7)
     const to = out + <usize>b * bytesOf(Q8_0)
-    let largest: f32 = 0
-    for (let i = 0; i < BLOCK; i++) largest = max(largest, abs(at(from, i)))
-    const d = largest / 127
+    let largest = f32x4.abs(v128.load(from))
+    for (let i: usize = 16; i < 128; i += 16) largest = f32x4.max(largest, f32x4.abs(v128.load(from + i)))
+    const d = hmax(largest) / 127
     storeHalf(to, d)
-    for (let i = 0; i < BLOCK; i++) store<i8>(to + <usize>i, <i8>(round(at(from, i) * inverse(d))), 2)
+    const scale = f32x4.splat(inverse(d))
+    for (let i: usize = 0; i < 128; i += 32) {
+      const codes = i16x8.narrow_i32x4_s(nearest4(from + i, scale), nearest4(from + i + 16, scale))
+      v128.store64_lane(to + (i >> 2), i8x16.narrow_i16x8_s(codes, codes), 0, 2)
+    }
   }
 }

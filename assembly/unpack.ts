@@ -7,7 +7,7 @@
 //   Q5_0 IQ4_NL Q3_K  to Q8_0, exact: their codes times whole scales fit int8
 //   IQ4_XS            to Q8_0: the scale of 32 weights, d times a whole number, is rounded to float16
 //   Q4_K              to Q4_1: the same codes; scale and minimum of 32 weights are rounded to float16
-//   Q5_1 Q2_K Q5_K Q6_K  to Q8_0: rounded, to 1/254 of the largest of 32 weights
+//   Q5_1 Q2_K Q5_K Q6_K  to Q8_0: rounded, by at most 1/254 of the largest of 32 weights and the scale's own rounding
 import { bytesOf, Q4_1, Q8_0 } from './blocks'
 import { pack_q8_0 } from './quant'
 import { narrowF16, widenF16 } from './simd'

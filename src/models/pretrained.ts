@@ -1,7 +1,7 @@
 // from_pretrained: options, the model of the architecture that a config names, and its weights judged against what it expects.
 import type { Checkpoint } from '../io/index.ts'
 import { Embedding, Linear } from '../nn/layers.ts'
-import type { FormatName } from '../quant/formats.ts'
+import { FORMAT_NAMES, type FormatName, formatOf, isFormat } from '../quant/formats.ts'
 import { DEVICES, type DType, dtypeOf, isDtype, isFloating } from '../tensor/dtype.ts'
 import { show } from '../tensor/shape.ts'
 import { checkOptions, RushlightError, unsupported, UnsupportedOptionError } from '../util/errors.ts'
@@ -58,13 +58,6 @@ const OPTIONS = [
   'low_cpu_mem_usage',
 ]
 const FLOATS = ['float32', 'bfloat16', 'float16']
-const BLOCKS: Readonly<Record<string, FormatName>> = {
-  q8: 'q8_0',
-  q8_0: 'q8_0',
-  q4: 'q4_0',
-  q4_0: 'q4_0',
-  q4_1: 'q4_1',
-}
 
 /** How weights are kept. */
 interface Precision {
@@ -150,10 +143,10 @@ function precisionOf({ dtype, torch_dtype, quantization_config }: FromPretrained
   const name = dtype ?? torch_dtype ?? 'auto'
   if (quantization_config) return { dtype: 'auto', blocks: blocksOf(quantization_config) }
   if (name === 'auto') return { dtype: 'auto', blocks: null }
-  if (typeof name === 'string' && Object.hasOwn(BLOCKS, name)) return { dtype: 'auto', blocks: BLOCKS[name] }
+  if (typeof name === 'string' && isFormat(name)) return { dtype: 'auto', blocks: formatOf(name) }
   const found = isDtype(name) ? dtypeOf(name) : null
   if (found === null || !isFloating(found))
-    throw unsupported('from_pretrained', 'dtype', name, ['auto', ...FLOATS, ...Object.keys(BLOCKS)])
+    throw unsupported('from_pretrained', 'dtype', name, ['auto', ...FLOATS, ...FORMAT_NAMES])
   return { dtype: found, blocks: null }
 }
 
@@ -161,7 +154,7 @@ function blocksOf(given: Readonly<Record<string, unknown>>): FormatName | null {
   checkOptions('quantization_config', given, ['load_in_8bit', 'load_in_4bit'])
   if (given.load_in_8bit && given.load_in_4bit)
     throw new RushlightError('quantization_config: expected one of load_in_8bit and load_in_4bit, found both')
-  return given.load_in_4bit ? BLOCKS.q4 : given.load_in_8bit ? BLOCKS.q8 : null
+  return given.load_in_4bit ? formatOf('q4') : given.load_in_8bit ? formatOf('q8') : null
 }
 
 /** Weights narrower than this stay as they are: routers and classifiers are small, and feel rounding most. */

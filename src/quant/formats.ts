@@ -26,6 +26,9 @@ export const FORMATS: Readonly<Record<FormatName, Format>> = {
 
 const ALIASES: Readonly<Record<string, FormatName>> = { q4: 'q4_0', q8: 'q8_0' }
 
+/** What a format can be called. */
+export const FORMAT_NAMES: readonly string[] = [...Object.keys(FORMATS), ...Object.keys(ALIASES)]
+
 /** Whether it names a format: as GGUF does (`Q4_1`), in small letters, or as transformers.js does (`q4`, `q8`). */
 export function isFormat(name: string): boolean {
   return findFormat(name) !== undefined
@@ -34,7 +37,7 @@ export function isFormat(name: string): boolean {
 /** The format of that name. @throws UnsupportedOptionError listing those there are */
 export function formatOf(name: string, where = 'quantize'): FormatName {
   const format = findFormat(name)
-  if (!format) throw unsupported(where, 'format', name, [...Object.keys(FORMATS), ...Object.keys(ALIASES)])
+  if (!format) throw unsupported(where, 'format', name, FORMAT_NAMES)
   return format
 }
 
