@@ -223,7 +223,8 @@ for (const name of readdirSync(root).filter((n) => n.includes(process.env.RUSHLI
       for (const type of types.length > 0 ? types : [undefined])
         assert.equal(models.ropeParameters(then, type), models.ropeParameters(now, type))
       for (const key of Object.keys((config_class as unknown as { defaults: object }).defaults))
-        if (!['rope_theta', 'partial_rotary_factor', 'full_attn_idxs'].includes(key)) assert.equal(then[key], now[key], key)
+        if (!['rope_theta', 'partial_rotary_factor', 'full_attn_idxs'].includes(key))
+          assert.equal(then[key], now[key], key)
     })
 }
 
