@@ -138,8 +138,10 @@ const pickle = (...body: number[][]) => Uint8Array.from([0x80, 2, ...body.flat()
 const dict = (...items: number[][]) => [0x7d, 0x28, ...items.flat(), 0x75]
 const state = (value: number[]) => pickle(dict(text('w'), value))
 
-/** A zip archive of stored entries. */
-function zip(files: [name: string, bytes: Uint8Array][], method = 0): Uint8Array {
+/** A zip archive of stored entries; a long one has its sizes and places in fields of 64 bits. */
+function zip(files: [name: string, bytes: Uint8Array][], method = 0, long = false): Uint8Array {
+  const u64 = (n: number) => [...u32(n), ...u32(0)]
+  const all = [255, 255, 255, 255]
   const out: number[] = []
   const directory: number[] = []
   for (const [name, bytes] of files) {
@@ -148,12 +150,22 @@ function zip(files: [name: string, bytes: Uint8Array][], method = 0): Uint8Array
     const middle = [...new Array(6).fill(0), ...u32(0), ...u32(bytes.length), ...u32(bytes.length)]
     out.push(0x50, 0x4b, 3, 4, 0, 0, 0, 0, method, 0, ...middle.slice(2), title.length, 0, 0, 0, ...title)
     for (const byte of bytes) out.push(byte)
-    directory.push(0x50, 0x4b, 1, 2, 0, 0, 0, 0, 0, 0, method, 0, ...middle.slice(2), title.length, 0, 0, 0, 0, 0)
-    directory.push(...new Array(8).fill(0), ...u32(at), ...title)
+    const sizes = long ? [...all, ...all] : [...u32(bytes.length), ...u32(bytes.length)]
+    const extra = long ? [1, 0, 24, 0, ...u64(bytes.length), ...u64(bytes.length), ...u64(at)] : []
+    directory.push(0x50, 0x4b, 1, 2, 0, 0, 0, 0, 0, 0, method, 0, ...u64(0), ...sizes)
+    directory.push(title.length, 0, extra.length, 0, ...new Array(10).fill(0), ...(long ? all : u32(at)))
+    directory.push(...title, ...extra)
   }
   const [size, start] = [directory.length, out.length]
   const count = [files.length, 0]
-  out.push(...directory, 0x50, 0x4b, 5, 6, 0, 0, 0, 0, ...count, ...count, ...u32(size), ...u32(start), 0, 0)
+  out.push(...directory)
+  if (long) {
+    const end = out.length
+    out.push(0x50, 0x4b, 6, 6, ...u64(44), 45, 0, 45, 0, ...u64(0))
+    out.push(...u64(files.length), ...u64(files.length), ...u64(size), ...u64(start))
+    out.push(0x50, 0x4b, 6, 7, ...u32(0), ...u64(end), ...u32(1))
+    out.push(0x50, 0x4b, 5, 6, 0, 0, 0, 0, ...all, ...all, ...all, 0, 0)
+  } else out.push(0x50, 0x4b, 5, 6, 0, 0, 0, 0, ...count, ...count, ...u32(size), ...u32(start), 0, 0)
   return Uint8Array.from(out)
 }
 const archive = (pkl: Uint8Array, more: [string, Uint8Array][] = []) =>
@@ -163,6 +175,20 @@ test('a pickle by hand is read as torch reads one', async () => {
   const checkpoint = await open(archive(state(tensor())))
   assert.equal(checkpoint.tensors.get('w')?.shape, [4])
   assert.is((await contentOf(checkpoint.tensors.get('w')!)).length, 16)
+})
+
+test('an archive with fields of 64 bits', async () => {
+  const files: [string, Uint8Array][] = [
+    ['a/data.pkl', state(tensor())],
+    ['a/data/0', new Uint8Array(new Float32Array([1, 2, 3, 4]).buffer)],
+  ]
+  const bytes = zip(files, 0, true)
+  const checkpoint = await open(bytes)
+  assert.equal(new Float32Array((await contentOf(checkpoint.tensors.get('w')!)).buffer), Float32Array.of(1, 2, 3, 4))
+  // The place of the 64-bit directory is in the locator, 42 bytes before the end.
+  const beyond = bytes.slice()
+  new DataView(beyond.buffer).setBigUint64(bytes.length - 34, 1n << 40n, true)
+  await refuses(() => open(beyond), 'zip64 directory', /a place inside/)
 })
 
 test('what would run something, or lies about places, is refused', async () => {

@@ -17,7 +17,7 @@ import {
   readBytes,
   writeGguf,
 } from '../../src/io/index.ts'
-import { ggufCheckpoint, ggufConfig } from '../../src/models/gguf/index.ts'
+import { ggufCheckpoint, ggufConfig, ggufGenerationConfig } from '../../src/models/gguf/index.ts'
 import { loadWeights } from '../../src/models/loading.ts'
 import { architecture } from '../../src/models/registry.ts'
 import { Module } from '../../src/nn/module.ts'
@@ -240,6 +240,19 @@ test('gguf_file names a file of a repository; a split one is loaded whole', asyn
   rmSync(path, { recursive: true })
 })
 
+test('the end of a turn ends a text', () => {
+  const ends = (...tokens: [string, number][]) =>
+    ggufGenerationConfig({
+      metadata: new Map(tokens.map(([name, id]) => [`tokenizer.ggml.${name}_token_id`, id])),
+    })
+  assert.equal(ends(['bos', 2], ['eos', 1], ['eot', 107]), {
+    bos_token_id: 2,
+    eos_token_id: [1, 107],
+    pad_token_id: null,
+  })
+  assert.equal(ends(['eos', 1], ['eot', 1], ['padding', 0]), { bos_token_id: null, eos_token_id: 1, pad_token_id: 0 })
+})
+
 test('pytorch_model.bin is read where there is no safetensors', async () => {
   const path = directory({
     'config.json': JSON.stringify(goldenOf('llama').config),
@@ -262,11 +275,28 @@ test('an architecture or a tensor that is unknown is refused with what there is'
     (error) =>
       assert.match(error.message, /x\.gguf: general\.architecture: "rwkv" is not supported\. Supported: "llama",/),
   )
+  for (const [model, heads] of [
+    ['llama', 0],
+    ['llama', 5],
+    ['llama', 8],
+    ['bloom', 5],
+    ['falcon-40b', 5],
+  ] as const) {
+    const opened = await open(model)
+    const metadata = new Map(opened.metadata).set(
+      `${opened.metadata.get('general.architecture')}.attention.head_count`,
+      heads,
+    )
+    assert.throws(
+      () => ggufCheckpoint({ ...opened, metadata }),
+      /\.weight": shape: expected rows of .* equal parts/,
+      model,
+    )
+    await opened.close()
+  }
+  const opened = await file('llama')
   assert.throws(
-    (
-      (opened) => () =>
-        ggufCheckpoint(opened)
-    )(await file('llama')),
+    () => ggufCheckpoint(opened),
     /x\.gguf: tensor "blk\.0\.attn_x\.weight": expected a tensor of the architecture llama, found an unknown name/,
   )
 })

@@ -19,7 +19,7 @@ export async function ggufConfig(file: GgufCheckpoint): Promise<Record<string, u
 }
 
 /** What generation_config.json says: the end of a turn ends a text too. */
-export function ggufGenerationConfig({ metadata }: GgufCheckpoint): Record<string, unknown> {
+export function ggufGenerationConfig({ metadata }: Pick<GgufCheckpoint, 'metadata'>): Record<string, unknown> {
   const id = (name: string) => {
     const value = metadata.get(`tokenizer.ggml.${name}_token_id`)
     return value === undefined ? null : Number(value)

@@ -1,16 +1,29 @@
 // What llama.cpp's converter does to weights, and how reading takes it back.
 import type { Conversion, StoredTensor } from '../../io/index.ts'
+import { FileFormatError, shown } from '../../util/errors.ts'
 import type { Metadata } from './metadata.ts'
 
 /** What differs between a tensor of the file and that of the checkpoint. */
 export type Undo = (stored: StoredTensor, metadata: Metadata) => Partial<StoredTensor>
 
+/** Rows of each of `parts` equal parts, a multiple of what is said. @throws FileFormatError when there are no such parts */
+function rowsOf({ name, shape }: StoredTensor, parts: number, m: Metadata, multiple = 1): number {
+  const rows = shape[0] / parts
+  if (Number.isInteger(parts) && Number.isInteger(rows / multiple)) return rows
+  throw new FileFormatError(
+    m.file,
+    `tensor ${shown(name)}: shape`,
+    `rows of ${parts} equal parts, as attention.head_count says`,
+    `${shape[0]} rows`,
+  )
+}
+
 const converted = (conversion: Conversion): Partial<StoredTensor> => ({ converted: conversion })
 
 /** Llama rotates neighbours (2i, 2i+1) of a head in llama.cpp, (i, i + D/2) in the checkpoint: rows of a head take turns. */
 export function interleavedHalves(heads: 'head_count' | 'head_count_kv'): Undo {
-  return ({ shape }, m) => {
-    const D = shape[0] / m.number(`attention.${heads}`, m.number('attention.head_count'))
+  return (stored, m) => {
+    const D = rowsOf(stored, m.number(`attention.${heads}`, m.number('attention.head_count')), m, 2)
     return converted({
       rows(row) {
         const at = row % D
@@ -21,9 +34,9 @@ export function interleavedHalves(heads: 'head_count' | 'head_count_kv'): Undo {
 }
 
 /** BLOOM and GPT-NeoX have query, key and value of a head side by side; the file all queries, all keys, all values. */
-export const qkvByHeads: Undo = ({ shape }, m) => {
+export const qkvByHeads: Undo = (stored, m) => {
   const heads = m.number('attention.head_count')
-  const D = shape[0] / (3 * heads)
+  const D = rowsOf(stored, 3 * heads, m)
   return converted({
     rows(row) {
       const [head, part, d] = [Math.floor(row / (3 * D)), Math.floor(row / D) % 3, row % D]
@@ -33,11 +46,11 @@ export const qkvByHeads: Undo = ({ shape }, m) => {
 }
 
 /** Falcon has the queries of a group, then its key and value; the file all queries, all keys, all values. */
-export const qkvByGroups: Undo = ({ shape }, m) => {
+export const qkvByGroups: Undo = (stored, m) => {
   const heads = m.number('attention.head_count')
   const groups = m.number('attention.head_count_kv', 1)
-  const D = shape[0] / (heads + 2 * groups)
   const queries = heads / groups
+  const D = rowsOf(stored, queries + 2, m, groups) / groups
   return converted({
     rows(row) {
       const [group, part, d] = [Math.floor(row / ((queries + 2) * D)), Math.floor(row / D) % (queries + 2), row % D]
