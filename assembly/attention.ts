@@ -4,7 +4,6 @@
 // Products run on one micro-kernel, 4 rows by 8 columns: its left operand is read element by element (splats), its right
 // one in panels of 8 columns, [depth][8]. "Transposed" packing puts 8 rows of K side by side, so that depth is the head's
 // dimensions; "row" packing keeps rows and cuts their dimensions into panels, so that depth is the keys.
-import { fetch } from './fetch'
 import { philox } from './philox'
 import { logOf, rowExpSum, rowMax } from './rows'
 import { expFlushed, tanh } from './elementary'
@@ -543,126 +542,105 @@ export function attention_f32(p: Attention, scratch: usize, begin: i32, end: i32
 
 // ---- few queries over many keys
 
-// Functions of their own: nested in the loops of the kernel, V8 unrolls theirs and runs out of registers.
+// Keys and values go by one at a time, in the order in which they lie: read side by side they are fetched at half the speed. These
+// are functions of their own, since V8 unrolls such loops where they are nested in others, and runs out of registers.
 
-/** Products of q[D] with four keys, into four neighbours of a row of scores. */
-function dot4(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, D: i32, s: usize): void {
+/** Products of three queries, `step` apart, with a key, into three rows of scores. */
+function score3(q: usize, step: usize, k: usize, D: i32, s: usize, sStep: usize): void {
+  const q1 = q + step
+  const q2 = q1 + step
   let a0 = f32x4.splat(0)
   let a1 = a0
   let a2 = a0
-  let a3 = a0
-  const last = (<usize>D) << 2
-  let d: usize = 0
-  for (; d + 16 <= last; d += 16) {
-    const x = v128.load(q + d)
-    a0 = fma(x, v128.load(k0 + d), a0)
-    a1 = fma(x, v128.load(k1 + d), a1)
-    a2 = fma(x, v128.load(k2 + d), a2)
-    a3 = fma(x, v128.load(k3 + d), a3)
-  }
-  v128.store(s, dotTail(q, k0, k1, k2, k3, d, last, sumOfEach(a0, a1, a2, a3)))
-}
-
-/** The same for two queries, `step` apart, and their rows of scores, `sStep` apart: each key is loaded once for both. */
-function dot4x2(q: usize, step: usize, k0: usize, k1: usize, k2: usize, k3: usize, D: i32, s: usize, sStep: usize): void {
-  const p = q + step
-  let a0 = f32x4.splat(0)
-  let a1 = a0
-  let a2 = a0
-  let a3 = a0
   let b0 = a0
   let b1 = a0
   let b2 = a0
-  let b3 = a0
-  const last = (<usize>D) << 2
   let d: usize = 0
-  for (; d + 16 <= last; d += 16) {
-    const x = v128.load(q + d)
-    const y = v128.load(p + d)
-    let k = v128.load(k0 + d)
-    a0 = fma(x, k, a0)
-    b0 = fma(y, k, b0)
-    k = v128.load(k1 + d)
-    a1 = fma(x, k, a1)
-    b1 = fma(y, k, b1)
-    k = v128.load(k2 + d)
-    a2 = fma(x, k, a2)
-    b2 = fma(y, k, b2)
-    k = v128.load(k3 + d)
-    a3 = fma(x, k, a3)
-    b3 = fma(y, k, b3)
+  for (const end = (<usize>D & ~7) << 2; d < end; d += 32) {
+    let x = v128.load(k + d)
+    a0 = fma(x, v128.load(q + d), a0)
+    a1 = fma(x, v128.load(q1 + d), a1)
+    a2 = fma(x, v128.load(q2 + d), a2)
+    x = v128.load(k + d, 16)
+    b0 = fma(x, v128.load(q + d, 16), b0)
+    b1 = fma(x, v128.load(q1 + d, 16), b1)
+    b2 = fma(x, v128.load(q2 + d, 16), b2)
   }
-  v128.store(s, dotTail(q, k0, k1, k2, k3, d, last, sumOfEach(a0, a1, a2, a3)))
-  v128.store(s + sStep, dotTail(p, k0, k1, k2, k3, d, last, sumOfEach(b0, b1, b2, b3)))
+  let s0 = hsum(f32x4.add(a0, b0))
+  let s1 = hsum(f32x4.add(a1, b1))
+  let s2 = hsum(f32x4.add(a2, b2))
+  for (const end = <usize>D << 2; d < end; d += 4) {
+    const x = load<f32>(k + d)
+    s0 += x * load<f32>(q + d)
+    s1 += x * load<f32>(q1 + d)
+    s2 += x * load<f32>(q2 + d)
+  }
+  store<f32>(s, s0)
+  store<f32>(s + sStep, s1)
+  store<f32>(s + 2 * sStep, s2)
 }
 
-/** The dimensions that fill no vector. */
-// @ts-ignore: decorator
-@inline
-function dotTail(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, d: usize, last: usize, sum: v128): v128 {
-  for (; d < last; d += 4) {
-    const column = f32x4(load<f32>(k0 + d), load<f32>(k1 + d), load<f32>(k2 + d), load<f32>(k3 + d))
-    sum = fma(v128.load32_splat(q + d), column, sum)
+/** Product of a query with a key. */
+function score1(q: usize, k: usize, D: i32): f32 {
+  let a = f32x4.splat(0)
+  let b = a
+  let d: usize = 0
+  for (const end = (<usize>D & ~7) << 2; d < end; d += 32) {
+    a = fma(v128.load(k + d), v128.load(q + d), a)
+    b = fma(v128.load(k + d, 16), v128.load(q + d, 16), b)
   }
+  let sum = hsum(f32x4.add(a, b))
+  for (const end = <usize>D << 2; d < end; d += 4) sum += load<f32>(k + d) * load<f32>(q + d)
   return sum
 }
 
-/** gatherRow for two rows of weights and outputs, `wStep` and `outStep` apart: each value is loaded once for both. D is a multiple of 8. */
-function gatherRows(out: usize, outStep: usize, w: usize, wStep: usize, v: usize, stride: usize, n: i32, D: i32): void {
-  const last = (<usize>D) << 2
-  for (let d: usize = 0; d < last; d += 32) {
-    const o = out + d
-    const u = o + outStep
-    let a0 = v128.load(o)
-    let a1 = v128.load(o, 16)
-    let b0 = v128.load(u)
-    let b1 = v128.load(u, 16)
-    let row = v + d
-    for (let at = w, end = w + ((<usize>n) << 2); at < end; at += 4, row += stride) {
-      const x = v128.load32_splat(at)
-      const y = v128.load32_splat(at + wStep)
-      const v0 = v128.load(row)
-      const v1 = v128.load(row, 16)
-      a0 = fma(x, v0, a0)
-      a1 = fma(x, v1, a1)
-      b0 = fma(y, v0, b0)
-      b1 = fma(y, v1, b1)
-    }
-    v128.store(o, a0)
-    v128.store(o, a1, 16)
-    v128.store(u, b0)
-    v128.store(u, b1, 16)
+/** Scores of all queries with one key. */
+// @ts-ignore: decorator
+@inline
+function scoreKey(q: usize, step: usize, rows: i32, k: usize, D: i32, s: usize, sStep: usize): void {
+  let r = 0
+  for (; r + 3 <= rows; r += 3, q += 3 * step, s += 3 * sStep) score3(q, step, k, D, s, sStep)
+  for (; r < rows; r++, q += step, s += sStep) store<f32>(s, score1(q, k, D))
+}
+
+/** Adds a value, weighted, to three outputs, `step` apart; their weights are `wStep` apart. */
+function add3(out: usize, step: usize, v: usize, D: i32, w: usize, wStep: usize): void {
+  const out1 = out + step
+  const out2 = out1 + step
+  const w0 = v128.load32_splat(w)
+  const w1 = v128.load32_splat(w + wStep)
+  const w2 = v128.load32_splat(w + 2 * wStep)
+  let d: usize = 0
+  for (const end = (<usize>D & ~3) << 2; d < end; d += 16) {
+    const x = v128.load(v + d)
+    v128.store(out + d, fma(w0, x, v128.load(out + d)))
+    v128.store(out1 + d, fma(w1, x, v128.load(out1 + d)))
+    v128.store(out2 + d, fma(w2, x, v128.load(out2 + d)))
+  }
+  for (const end = <usize>D << 2; d < end; d += 4) {
+    const x = load<f32>(v + d)
+    store<f32>(out + d, load<f32>(out + d) + load<f32>(w) * x)
+    store<f32>(out1 + d, load<f32>(out1 + d) + load<f32>(w + wStep) * x)
+    store<f32>(out2 + d, load<f32>(out2 + d) + load<f32>(w + 2 * wStep) * x)
   }
 }
 
-/** out[D] += Σ w[j] v[j][D] over n rows. */
-function gatherRow(out: usize, w: usize, v: usize, stride: usize, n: i32, D: i32): void {
-  let d = 0
-  for (; d + 16 <= D; d += 16) {
-    const o = out + ((<usize>d) << 2)
-    let a0 = v128.load(o)
-    let a1 = v128.load(o, 16)
-    let a2 = v128.load(o, 32)
-    let a3 = v128.load(o, 48)
-    let row = v + ((<usize>d) << 2)
-    for (let j = 0; j < n; j++, row += stride) {
-      const x = v128.load32_splat(w + ((<usize>j) << 2))
-      a0 = fma(x, v128.load(row), a0)
-      a1 = fma(x, v128.load(row, 16), a1)
-      a2 = fma(x, v128.load(row, 32), a2)
-      a3 = fma(x, v128.load(row, 48), a3)
-    }
-    v128.store(o, a0)
-    v128.store(o, a1, 16)
-    v128.store(o, a2, 32)
-    v128.store(o, a3, 48)
-  }
-  for (; d < D; d++) {
-    let sum = load<f32>(out + ((<usize>d) << 2))
-    let row = v + ((<usize>d) << 2)
-    for (let j = 0; j < n; j++, row += stride) sum += load<f32>(w + ((<usize>j) << 2)) * load<f32>(row)
-    store<f32>(out + ((<usize>d) << 2), sum)
-  }
+/** Adds a value, weighted, to one output. */
+function add1(out: usize, v: usize, D: i32, w: f32): void {
+  const weight = f32x4.splat(w)
+  let d: usize = 0
+  for (const end = (<usize>D & ~3) << 2; d < end; d += 16)
+    v128.store(out + d, fma(weight, v128.load(v + d), v128.load(out + d)))
+  for (const end = <usize>D << 2; d < end; d += 4) store<f32>(out + d, load<f32>(out + d) + w * load<f32>(v + d))
+}
+
+/** Adds a value to the outputs of all queries. */
+// @ts-ignore: decorator
+@inline
+function addValue(out: usize, step: usize, rows: i32, v: usize, D: i32, w: usize, wStep: usize): void {
+  let r = 0
+  for (; r + 3 <= rows; r += 3, out += 3 * step, w += 3 * wStep) add3(out, step, v, D, w, wStep)
+  for (; r < rows; r++, out += step, w += wStep) add1(out, v, D, load<f32>(w))
 }
 
 /**
@@ -677,14 +655,13 @@ export function attention_split_f32(p: Attention, scratch: usize, begin: i32, en
   const rows = group * T
   const splits = (p.S + split - 1) / split
   const split8 = ceilTo(split, 8)
-  const q = scratch + 64 // [rows][D], behind what fetch writes
+  const q = scratch // [rows][D]
   const s = at(q, rows, ceilTo(D, 4)) // [rows][split8]
   const paddingAt = at(s, rows, split8)
   const kStride = (<usize>p.ks) << 2
   const vStride = (<usize>p.vs) << 2
   const rowBytes = (<usize>D) << 2
-  const outStep = splits * (D + 2)
-  const outBytes = (<usize>outStep) << 2
+  const outStep = (<usize>(splits * (D + 2))) << 2
 
   for (let unit = begin; unit < end; unit++) {
     const b = unit / splits / p.Hkv
@@ -697,40 +674,25 @@ export function attention_split_f32(p: Attention, scratch: usize, begin: i32, en
     const v = at(at(at(p.v, b, p.vb), hk, p.vh), k0, p.vs)
     for (let r = 0; r < rows; r++)
       scaleRow(at(q, r, D), at(at(at(p.q, b, p.qb), hk * group + r / T, p.qh), r % T, p.qt), D, p.scale)
-    for (let j = 0; j < n; j += 4) {
-      if ((j & 31) == 0) fetch(at(k, j, p.ks), min(32, n - j), kStride, rowBytes, scratch)
-      // Behind the end, the last key stands in for those that are missing: its scores are masked below.
-      const row = at(k, j, p.ks)
-      const k1 = j + 1 < n ? row + kStride : row
-      const k2 = j + 2 < n ? row + 2 * kStride : row
-      const k3 = j + 3 < n ? row + 3 * kStride : row
-      const sj = s + ((<usize>j) << 2)
-      let r = 0
-      for (; r + 2 <= rows; r += 2)
-        dot4x2(at(q, r, D), rowBytes, row, k1, k2, k3, D, at(sj, r, split8), at(0, 1, split8))
-      if (r < rows) dot4(at(q, r, D), row, k1, k2, k3, D, at(sj, r, split8))
+    const sStep = (<usize>split8) << 2
+    for (let j = 0; j < n; j += 2) { // called twice, so that none of it is inlined
+      scoreKey(q, rowBytes, rows, k + <usize>j * kStride, D, s + ((<usize>j) << 2), sStep)
+      if (j + 1 < n) scoreKey(q, rowBytes, rows, k + <usize>(j + 1) * kStride, D, s + ((<usize>j) << 2) + 4, sStep)
     }
     const padding = paddingRow(p, paddingAt, b, k0, n8)
-    const outs = at(p.partial, (b * p.Hq + hk * group) * T * splits + part, D + 2) // of row r: r times outStep further
+    const outs = at(p.partial, (b * p.Hq + hk * group) * T * splits + part, D + 2) // of the first row
     for (let r = 0; r < rows; r++) {
       const row = at(s, r, split8)
-      const out = at(outs, r, outStep)
+      const out = outs + <usize>r * outStep
       finishScores(p, row, b, hk * group + r / T, r % T, k0, 0, n8, padding, 0)
       const most = rowMax(row, n)
       store<f32>(at(out, D, 1), most)
       store<f32>(at(out, D, 1), rowExpSum(row, row, n, most === -Infinity ? 0 : most), 4)
       memory.fill(out, 0, (<usize>D) << 2)
     }
-    // In steps of 32 keys, so that their values stay in the first cache for all rows.
-    for (let j = 0; j < n; j += 32) {
-      fetch(at(v, j, p.vs), min(32, n - j), vStride, rowBytes, scratch)
-      const vj = at(v, j, p.vs)
-      const keys = min(32, n - j)
-      let r = 0
-      if ((D & 7) == 0)
-        for (; r + 2 <= rows; r += 2)
-          gatherRows(at(outs, r, outStep), outBytes, at(s, r, split8) + ((<usize>j) << 2), at(0, 1, split8), vj, vStride, keys, D)
-      for (; r < rows; r++) gatherRow(at(outs, r, outStep), at(s, r, split8) + ((<usize>j) << 2), vj, vStride, keys, D)
+    for (let j = 0; j < n; j += 2) {
+      addValue(outs, outStep, rows, v + <usize>j * vStride, D, s + ((<usize>j) << 2), sStep)
+      if (j + 1 < n) addValue(outs, outStep, rows, v + <usize>(j + 1) * vStride, D, s + ((<usize>j) << 2) + 4, sStep)
     }
   }
 }
@@ -760,8 +722,7 @@ export function attention_combine_f32(p: Attention, scratch: usize, begin: i32, 
     const inverse: f32 = sum === 0 ? 0 : 1 / sum
     for (let i = 0; i < splits; i++) {
       const partial = at(p.partial, row * splits + i, D + 2)
-      store<f32>(scratch, load<f32>(partial + ((<usize>D) << 2)) * inverse)
-      gatherRow(out, scratch, partial, 0, 1, D)
+      add1(out, partial, D, load<f32>(partial + ((<usize>D) << 2)) * inverse)
     }
     store<f32>(p.lse + ((<usize>row) << 2), logSumExp(most, sum))
   }
