@@ -27,6 +27,7 @@ import * as reduceOps from './reduce.ts'
 import * as ropeOps from './rope.ts'
 import * as samplingOps from './sampling.ts'
 import * as scanOps from './scan.ts'
+import * as selectiveScanOps from './selective-scan.ts'
 import * as softmaxOps from './softmax.ts'
 import * as sortOps from './sort.ts'
 import * as unaryOps from './unary.ts'
@@ -65,6 +66,7 @@ const functional = {
   ...normOps,
   ...poolOps,
   ...ropeOps,
+  ...selectiveScanOps,
   dropout,
   embedding,
   softmin,
