@@ -79,6 +79,11 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
     return x
   }
 
+  /** What `output_hidden_states` tells, of the first layer's input, each layer's result, and what came of the last. */
+  protected toTell(states: Tensor[], last: Tensor): Tensor[] {
+    return [...states.slice(0, -1), last]
+  }
+
   forward(inputs: DecoderInputs): BaseModelOutput {
     const { name } = this.constructor
     checkInputs(name, inputs, this.accepted())
@@ -88,13 +93,13 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
     const cache = inputs.past_key_values ?? (inputs.use_cache ? new DynamicCache() : null)
     const context = this.context(inputs, embeddings.shape[1], cache)
     let x = this.start(embeddings, context)
-    const hidden_states = inputs.output_hidden_states ? [x] : undefined
+    const states = inputs.output_hidden_states ? [x] : undefined
     for (const layer of this.blocks()) {
       x = layer(x, context)
-      hidden_states?.push(x)
+      states?.push(x)
     }
     const last_hidden_state = this.finish(x)
-    if (hidden_states) hidden_states[hidden_states.length - 1] = last_hidden_state
+    const hidden_states = states && this.toTell(states, last_hidden_state)
     return {
       last_hidden_state,
       ...(cache && { past_key_values: cache }),

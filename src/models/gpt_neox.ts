@@ -9,7 +9,7 @@ import { RushlightError } from '../util/errors.ts'
 import { ACT2FN, type Activation } from './activations.ts'
 import { attend, type Context, splitHeads } from './attention.ts'
 import { PreTrainedConfig } from './config.ts'
-import { DecoderForCausalLM, DecoderForSequenceClassification, DecoderModel } from './decoder.ts'
+import { DecoderForCausalLM, DecoderForSequenceClassification, DecoderModel, ROTARY_BUFFERS } from './decoder.ts'
 import type { ConfigClass, Rename } from './model.ts'
 import { RotaryEmbedding } from './rope.ts'
 
@@ -53,7 +53,7 @@ export class GPTNeoXConfig extends PreTrainedConfig {
 }
 
 /** Masks and frequencies that older files store with the weights. */
-const BUFFERS = [/\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)$/]
+const BUFFERS = [...ROTARY_BUFFERS, /\.attention\.(bias|masked_bias)$/]
 
 class GPTNeoXAttention extends Module<[x: Tensor, context: Context], Tensor> {
   query_key_value: Linear

@@ -39,6 +39,7 @@ export {
   LlamaForSequenceClassification,
   LlamaModel,
 } from './llama.ts'
+export { MambaConfig, MambaForCausalLM, MambaModel } from './mamba.ts'
 export { MistralConfig, MistralForCausalLM, MistralForSequenceClassification, MistralModel } from './mistral.ts'
 export { PreTrainedModel } from './model.ts'
 export type { LoadingInfo } from './loading.ts'

@@ -1,6 +1,6 @@
 // PreTrainedModel: what every architecture's models have in common.
 import * as init from '../nn/init.ts'
-import { Embedding, LayerNorm, Linear, RMSNorm } from '../nn/layers.ts'
+import { Conv1d, Embedding, LayerNorm, Linear, RMSNorm } from '../nn/layers.ts'
 import { Module } from '../nn/module.ts'
 import { Parameter } from '../nn/parameter.ts'
 import { type DType, isFloating } from '../tensor/dtype.ts'
@@ -171,7 +171,8 @@ export abstract class PreTrainedModel<
 
   private found(names: RegExp): { module: Module; owner: Module; field: string } | undefined {
     for (const owner of this.modules())
-      for (const [field, module] of owner.named_children()) if (names.test(field)) return { module, owner, field }
+      for (const [field, module] of owner.named_children())
+        if (names.test(field) && module.named_children().next().done) return { module, owner, field }
     return undefined
   }
 
@@ -190,7 +191,7 @@ export abstract class PreTrainedModel<
         tied.add(parameter)
         parameter.initializeWith(fill)
       }
-      if (module instanceof Linear || module instanceof Embedding) {
+      if (module instanceof Linear || module instanceof Conv1d || module instanceof Embedding) {
         const padding = module instanceof Embedding ? module.padding_idx : null
         set('weight', (t) => {
           init.normal_(t, 0, std)
@@ -206,7 +207,7 @@ export abstract class PreTrainedModel<
 }
 
 /** What checkpoints call their tables of token embeddings, and the layers that give logits. */
-const INPUT_EMBEDDINGS = /^(embed_tokens|word_embeddings|wte|embed_in)$/
+const INPUT_EMBEDDINGS = /^(embed_tokens|word_embeddings|wte|embed_in|embeddings)$/
 const OUTPUT_EMBEDDINGS = /^(lm_head|embed_out|decoder|vocab_projector)$/
 
 /** A matrix, or a vector, with its first rows and new ones behind them; a vector's new elements are the mean. */

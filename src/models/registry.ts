@@ -60,6 +60,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
     const m = await import('./llama.ts')
     return decoder(m.LlamaConfig, m.LlamaModel, m.LlamaForCausalLM, m.LlamaForSequenceClassification)
   },
+  mamba: async () => {
+    const m = await import('./mamba.ts')
+    return decoder(m.MambaConfig, m.MambaModel, m.MambaForCausalLM)
+  },
   mistral: async () => {
     const m = await import('./mistral.ts')
     return decoder(m.MistralConfig, m.MistralModel, m.MistralForCausalLM, m.MistralForSequenceClassification)

@@ -3,7 +3,7 @@
     python tests/golden/make_models_states.py            (versions and formats: tests/golden/README.md)
 """
 
-from transformers import Lfm2Config
+from transformers import Lfm2Config, MambaConfig
 
 from make_models import legacy_config, make
 
@@ -36,5 +36,16 @@ def lfm2():
         layer_types=["conv", "conv", "full_attention"]), seed=603, generate=True, light=True, legacy=older_lfm2)
 
 
+def mamba():
+    config = lambda **options: MambaConfig(**COMMON | dict(num_hidden_layers=2) | options)
+    same = lambda config, config_class: config
+    make("mamba", "MambaForCausalLM", config(  # states of 5 for each of 48 channels
+        hidden_size=24, state_size=5, layer_norm_epsilon=1e-3), seed=611, generate=True, legacy=same)
+    make("mamba-biases", "MambaForCausalLM", config(  # untied, biases of projections, none of convolutions
+        hidden_size=18, state_size=4, expand=3, conv_kernel=3, use_bias=True, use_conv_bias=False, time_step_rank=3, hidden_act="gelu",
+        tie_word_embeddings=False, pad_token_id=None), seed=612, generate=True, light=True, legacy=same)
+
+
 if __name__ == "__main__":
     lfm2()
+    mamba()

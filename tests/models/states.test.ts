@@ -1,10 +1,19 @@
 // Layers that carry a state in place of keys and values: text in pieces is text as a whole; what the cache can and cannot undo.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Lfm2Config, Lfm2ForCausalLM, Lfm2Model, DynamicCache } from '../../src/models/index.ts'
+import {
+  DynamicCache,
+  Lfm2Config,
+  Lfm2ForCausalLM,
+  Lfm2Model,
+  MambaConfig,
+  MambaForCausalLM,
+  MambaModel,
+} from '../../src/models/index.ts'
 import type { DecoderForCausalLM } from '../../src/models/decoder.ts'
 import { cat } from '../../src/ops/movement.ts'
 import { tidy } from '../../src/tensor/scope.ts'
+import type { Tensor } from '../../src/tensor/tensor.ts'
 import { heapUsage } from '../../src/wasm/index.ts'
 
 const root = 'tests/golden/models'
@@ -12,6 +21,7 @@ const ids = [[5, 9, 3, 40, 17, 22, 8, 31, 2, 50]]
 const load: Record<string, (dtype?: string) => Promise<DecoderForCausalLM>> = {
   lfm2: (dtype = 'auto') => Lfm2ForCausalLM.from_pretrained(`${root}/lfm2`, { dtype }),
   'lfm2-long': (dtype = 'auto') => Lfm2ForCausalLM.from_pretrained(`${root}/lfm2-long`, { dtype }),
+  mamba: (dtype = 'auto') => MambaForCausalLM.from_pretrained(`${root}/mamba`, { dtype }),
 }
 
 for (const [name, make] of Object.entries(load)) {
@@ -88,6 +98,47 @@ test("LFM2's config: types of layers, and the width of the MLP", () => {
   assert.is(width({ block_ff_dim: 12288 }), 8192)
   assert.is(width({ intermediate_size: 100, block_multiple_of: 10, block_ffn_dim_multiplier: 1.3 }), 90)
   assert.is(width({ intermediate_size: 100, block_auto_adjust_ff_dim: false }), 100)
+})
+
+test("Mamba's config, its token embeddings, and what it does not take", () => {
+  const config = new MambaConfig({ hidden_size: 40, intermediate_size: 7 })
+  assert.is(config.intermediate_size, 80)
+  assert.is(config.time_step_rank, 3)
+  assert.is(new MambaConfig({ time_step_rank: 5 }).time_step_rank, 5)
+  const model = new MambaModel({ vocab_size: 9, hidden_size: 8, num_hidden_layers: 1 })
+  assert.is(model.get_input_embeddings(), model.embeddings)
+  assert.throws(() => model({ input_ids: [[1]], output_attentions: true }), /unsupported input output_attentions/)
+  model.dispose()
+})
+
+test("Mamba's initial values", () => {
+  const used = heapUsage().used
+  const make = (options: object) =>
+    new MambaForCausalLM({ vocab_size: 9, hidden_size: 64, num_hidden_layers: 4, state_size: 3, ...options })
+  const model = make({})
+  tidy(() => {
+    const [{ mixer }] = model.backbone.layers
+    const exp = (mixer.A_log.exp().tolist() as number[][]).map((row) => row.map((x) => Math.round(1e4 * x) / 1e4))
+    assert.equal(exp[5], [1, 2, 3])
+    assert.is(mixer.D.sub(1).abs().max().item(), 0)
+    const steps = mixer.dt_proj.bias?.exp().add(1).log() // softplus
+    const [least, most] = [steps?.min().item() as number, steps?.max().item() as number]
+    assert.ok(least > 0.00099 && least < 0.003 && most > 0.03 && most < 0.101, `${least} to ${most}`)
+    const largest = (t: Tensor) => t.abs().max().item()
+    const near = (x: number, bound: number) => assert.ok(x <= bound && x > 0.9 * bound, `${x}, bound ${bound}`)
+    near(largest(mixer.dt_proj.weight), 0.5) // 4 ** -0.5
+    near(largest(mixer.conv1d.weight), 0.5)
+    near(largest(mixer.out_proj.weight), 128 ** -0.5)
+    const shrunk = make({ rescale_prenorm_residual: true, time_step_init_scheme: 'constant' })
+    const [{ mixer: other }] = shrunk.backbone.layers
+    const { out_proj, dt_proj } = other
+    near(largest(out_proj.weight), 128 ** -0.5 / 2)
+    assert.is(dt_proj.weight.sub(0.5).abs().max().item(), 0)
+    shrunk.dispose()
+  })
+  model.dispose()
+  assert.throws(() => make({ time_step_init_scheme: 'odd' }), /time_step_init_scheme: "odd" is not supported/)
+  assert.is(heapUsage().used, used)
 })
 
 test.run()
