@@ -102,7 +102,7 @@ async function decoder(m: Metadata): Promise<Record<string, unknown>> {
   return {
     hidden_size,
     intermediate_size: m.number('feed_forward_length'),
-    num_hidden_layers: m.number('block_count'),
+    num_hidden_layers: m.layers,
     num_attention_heads: heads,
     num_key_value_heads: m.number('attention.head_count_kv', heads),
     max_position_embeddings: m.number('context_length'),
@@ -122,12 +122,11 @@ function headDim(m: Metadata): number {
 
 /** What Gemma 2 divides attention's scores by the root of: llama.cpp knows the largest models by their layers. */
 function queryScalar(m: Metadata, largest: number): number {
-  const wide = m.number('block_count') === largest
+  const wide = m.layers === largest
   return wide ? m.number('embedding_length') / m.number('attention.head_count') : headDim(m)
 }
 
-const layers = <T>(m: Metadata, of: (layer: number) => T): T[] =>
-  Array.from({ length: m.number('block_count') }, (_, i) => of(i))
+const layers = <T>(m: Metadata, of: (layer: number) => T): T[] => Array.from({ length: m.layers }, (_, i) => of(i))
 
 const llama: GgufArchitecture = {
   model_type: 'llama',
@@ -353,7 +352,7 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     undo: { 'blk.attn_qkv': outByIn, 'blk.attn_output': outByIn, 'blk.ffn_up': outByIn, 'blk.ffn_down': outByIn },
     config: async (m) => ({
       n_embd: m.number('embedding_length'),
-      n_layer: m.number('block_count'),
+      n_layer: m.layers,
       n_head: m.number('attention.head_count'),
       n_positions: m.number('context_length'),
       n_inner: m.number('feed_forward_length'),
@@ -393,7 +392,7 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     undo: { 'blk.attn_qkv': qkvByHeads },
     config: async (m) => ({
       hidden_size: m.number('embedding_length'),
-      n_layer: m.number('block_count'),
+      n_layer: m.layers,
       n_head: m.number('attention.head_count'),
       layer_norm_epsilon: m.number('attention.layer_norm_epsilon'),
       seq_length: m.number('context_length'),
@@ -418,7 +417,7 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
       const groups = m.number('attention.head_count_kv', 1)
       return {
         hidden_size: m.number('embedding_length'),
-        num_hidden_layers: m.number('block_count'),
+        num_hidden_layers: m.layers,
         num_attention_heads: heads,
         num_kv_heads: groups === 1 ? heads : groups, // of one head for all, Python's config says so by multi_query
         multi_query: true,
@@ -457,7 +456,7 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     },
     undo: { 'blk.shortconv.conv': channels },
     async config(m) {
-      const count = m.number('block_count')
+      const count = m.layers
       const heads = m.perLayer('attention.head_count_kv', count)
       return {
         hidden_size: m.number('embedding_length'),
@@ -495,7 +494,7 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     undo: { 'blk.ssm_a': negativeExp, 'blk.ssm_conv1d': channels },
     config: async (m) => ({
       hidden_size: m.number('embedding_length'),
-      num_hidden_layers: m.number('block_count'),
+      num_hidden_layers: m.layers,
       intermediate_size: m.number('ssm.inner_size'),
       expand: m.number('ssm.inner_size') / m.number('embedding_length'),
       state_size: m.number('ssm.state_size'),
@@ -527,7 +526,7 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     config: async (m) => ({
       hidden_size: m.number('embedding_length'),
       intermediate_size: m.number('feed_forward_length'),
-      num_hidden_layers: m.number('block_count'),
+      num_hidden_layers: m.layers,
       num_attention_heads: m.number('attention.head_count'),
       max_position_embeddings: m.number('context_length'),
       layer_norm_eps: m.number('attention.layer_norm_epsilon'),

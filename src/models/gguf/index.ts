@@ -56,14 +56,19 @@ export function ggufCheckpoint(file: GgufCheckpoint): Checkpoint {
     const name = names[stem].replace('{}', layer) + suffix
     const original = { ...stored, ...(Object.hasOwn(undo, stem) && undo[stem](stored, metadata)) }
     if (!name.includes('{i}')) tensors.set(name, { ...original, name })
-    else for (const part of parts(original, name)) tensors.set(part.name, part)
+    else for (const part of parts(original, name, file.name)) tensors.set(part.name, part)
   }
   return { name: file.name, tensors, close: () => file.close() }
 }
 
+/** Parts of a stacked tensor at most: far more experts or heads than any model has. */
+const MAX_PARTS = 1 << 16
+
 /** The parts of a stacked tensor, each under its own name. */
-function parts(stored: StoredTensor, name: string): StoredTensor[] {
-  const [count, ...shape] = stored.shape
+function parts(stored: StoredTensor, name: string, file: string): StoredTensor[] {
+  const [count = 0, ...shape] = stored.shape
+  if (count > MAX_PARTS)
+    throw new FileFormatError(file, `tensor ${shown(stored.name)}: shape`, `at most ${MAX_PARTS} parts`, `${count}`)
   const bytes = stored.bytes / count
   return Array.from({ length: count }, (_, i) => ({
     ...stored,

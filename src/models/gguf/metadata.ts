@@ -34,6 +34,14 @@ export class Metadata {
     return shortest(value)
   }
 
+  /** Number of layers: each has tensors, so there are no more than these. */
+  get layers(): number {
+    const count = this.number('block_count')
+    if (!Number.isInteger(count) || count < 0 || count > this.tensors.size)
+      throw this.wrong('block_count', `at most ${this.tensors.size}, as many as there are tensors`, count)
+    return count
+  }
+
   optional(key: string): number | undefined {
     return this.value(key) === undefined ? undefined : this.number(key)
   }
