@@ -43,9 +43,9 @@ export function ggufCheckpoint(file: GgufCheckpoint): Checkpoint {
   const tensors = new Map<string, StoredTensor>()
   for (const [found, stored] of file.tensors) {
     if (SETTINGS.includes(found)) continue
-    const [, layer = '', rest] = found.match(/^blk\.(\d+)\.(.*)$/) ?? [null, undefined, found]
+    const [, layer = '', rest] = found.match(/^blk\.(\d+)\.(.*)$/s) ?? [null, undefined, found]
     const key = layer === '' ? rest : `blk.${rest}`
-    const [, stem, suffix = ''] = key.match(/^(.*?)(\.weight|\.bias)?$/) as RegExpMatchArray
+    const [, stem, suffix = ''] = key.match(/^(.*?)(\.weight|\.bias)?$/s) as RegExpMatchArray
     if (!Object.hasOwn(names, stem))
       throw new FileFormatError(
         file.name,
