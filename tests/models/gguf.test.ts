@@ -240,6 +240,42 @@ test('gguf_file names a file of a repository; a split one is loaded whole', asyn
   rmSync(path, { recursive: true })
 })
 
+test('early files of Phi have query, key and value in one', async () => {
+  const golden = goldenOf('phi')
+  const file = await open('phi')
+  const tensors: GgufTensor[] = []
+  const contents = new Map<string, Uint8Array>()
+  for (const [name, { source, offset, bytes }] of file.tensors)
+    contents.set(name, await readBytes(source, offset, bytes))
+  for (const [name, { type, shape }] of file.tensors) {
+    const data = (part: string) => contents.get(name.replace('attn_q', part)) as Uint8Array
+    if (/attn_[kv]\./.test(name)) continue
+    if (!/attn_q\./.test(name)) tensors.push({ name, type, shape, data: () => data('attn_q') })
+    else
+      tensors.push({
+        name: name.replace('attn_q', 'attn_qkv'),
+        type,
+        shape: [3 * shape[0], ...shape.slice(1)],
+        data: () => Buffer.concat(['attn_q', 'attn_k', 'attn_v'].map(data)),
+      })
+  }
+  const { metadata, types } = file
+  const bytes = await written((sink) => writeGguf(sink, { metadata, types, tensors }))
+  const fused = ggufCheckpoint(await openGguf(bytesSource(bytes)))
+  const tree = await loaded(fused)
+  assert.equal([...fused.tensors.keys()].sort(), Object.keys(golden.tensors).sort())
+  for (const [key, weight] of tree.state_dict())
+    assert.is(
+      createHash('sha256')
+        .update(weight.data as Float32Array)
+        .digest('hex'),
+      golden.tensors[key].sha256,
+      key,
+    )
+  tree.dispose()
+  await file.close()
+})
+
 test('the end of a turn ends a text', () => {
   const ends = (...tokens: [string, number][]) =>
     ggufGenerationConfig({
@@ -287,11 +323,7 @@ test('an architecture or a tensor that is unknown is refused with what there is'
       `${opened.metadata.get('general.architecture')}.attention.head_count`,
       heads,
     )
-    assert.throws(
-      () => ggufCheckpoint({ ...opened, metadata }),
-      /": shape: expected rows of .* equal parts/,
-      model,
-    )
+    assert.throws(() => ggufCheckpoint({ ...opened, metadata }), /": shape: expected rows of .* equal parts/, model)
     await opened.close()
   }
   const opened = await file('llama')

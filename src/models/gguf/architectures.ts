@@ -20,7 +20,7 @@ export interface GgufArchitecture {
   model_type: string
   /**
    * The checkpoint's name of each of the file's, without `.weight` and `.bias` where it has one of these. `{}` stands for the layer,
-   * `{i}` for one of the parts that lie stacked in the file and apart in the checkpoint.
+   * `{i}` for one of the parts that lie stacked in the file and apart in the checkpoint, `{q,k,v}` for parts of as many rows each.
    */
   names: Names | ((metadata: Metadata) => Names)
   /** What is to be undone, by the file's names. */
@@ -256,13 +256,15 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     undo: ALL_PLUS_ONE,
     async config(m) {
       const { rope_parameters, ...rest } = await rmsDecoder(m)
+      const window = m.optional('attention.sliding_window')
+      const period = window === undefined ? 1 : m.number('attention.sliding_window_pattern', 6)
       return {
         ...rest,
         head_dim: headDim(m),
         query_pre_attn_scalar: queryScalar(m, 62),
         final_logit_softcapping: m.optional('final_logit_softcapping') ?? null,
-        sliding_window: m.number('attention.sliding_window', 1024),
-        layer_types: layers(m, (i) => ((i + 1) % 6 ? 'sliding_attention' : 'full_attention')),
+        sliding_window: window ?? null,
+        layer_types: layers(m, (i) => ((i + 1) % period ? 'sliding_attention' : 'full_attention')),
         rope_parameters: {
           full_attention: rope_parameters,
           sliding_attention: { rope_type: 'default', rope_theta: m.number('rope.freq_base_swa', 10000) },
@@ -278,6 +280,7 @@ export const GGUF_ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
       ...ATTENTION,
       output_norm: 'model.final_layernorm',
       'blk.attn_norm': 'model.layers.{}.input_layernorm',
+      'blk.attn_qkv': 'model.layers.{}.self_attn.{q,k,v}_proj', // of early files
       'blk.attn_output': 'model.layers.{}.self_attn.dense',
       'blk.ffn_up': 'model.layers.{}.mlp.fc1',
       'blk.ffn_down': 'model.layers.{}.mlp.fc2',

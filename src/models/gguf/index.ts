@@ -55,8 +55,7 @@ export function ggufCheckpoint(file: GgufCheckpoint): Checkpoint {
       )
     const name = names[stem].replace('{}', layer) + suffix
     const original = { ...stored, ...(Object.hasOwn(undo, stem) && undo[stem](stored, metadata)) }
-    if (!name.includes('{i}')) tensors.set(name, { ...original, name })
-    else for (const part of parts(original, name, file.name)) tensors.set(part.name, part)
+    for (const part of parts(original, name, file.name)) tensors.set(part.name, part)
   }
   return { name: file.name, tensors, close: () => file.close() }
 }
@@ -64,16 +63,25 @@ export function ggufCheckpoint(file: GgufCheckpoint): Checkpoint {
 /** Parts of a stacked tensor at most: far more experts or heads than any model has. */
 const MAX_PARTS = 1 << 16
 
-/** The parts of a stacked tensor, each under its own name. */
+/** A tensor under its name; where that stands for several (`{i}`, `{q,k,v}`), each of them, a range of the tensor. */
 function parts(stored: StoredTensor, name: string, file: string): StoredTensor[] {
-  const [count = 0, ...shape] = stored.shape
-  if (count > MAX_PARTS)
-    throw new FileFormatError(file, `tensor ${shown(stored.name)}: shape`, `at most ${MAX_PARTS} parts`, `${count}`)
+  const [field, list] = name.match(/\{(.*)\}/s) ?? []
+  if (field === undefined || list === undefined) return [{ ...stored, name }]
+  const [rows = 0, ...rest] = stored.shape
+  const names = list === 'i' ? undefined : list.split(',')
+  const count = names?.length ?? rows
+  if (count > MAX_PARTS || rows % count !== 0)
+    throw new FileFormatError(
+      file,
+      `tensor ${shown(stored.name)}: shape`,
+      names ? `rows of ${count} equal parts` : `at most ${MAX_PARTS} parts`,
+      `${rows} rows`,
+    )
   const bytes = stored.bytes / count
   return Array.from({ length: count }, (_, i) => ({
     ...stored,
-    name: name.replace('{i}', `${i}`),
-    shape,
+    name: name.replace(field, names ? names[i] : `${i}`),
+    shape: names ? [rows / count, ...rest] : rest,
     offset: stored.offset + i * bytes,
     bytes,
   }))
