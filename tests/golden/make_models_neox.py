@@ -15,7 +15,7 @@ COMMON = dict(vocab_size=59, num_hidden_layers=2, max_position_embeddings=64, bo
 def phi():
     config = lambda **options: PhiConfig(**COMMON | options)
     make("phi", "PhiForCausalLM", config(  # 6 of 10 dimensions of a head turned, norms of queries and keys
-        hidden_size=40, intermediate_size=53, num_attention_heads=4, num_key_value_heads=2, qk_layernorm=True, layer_norm_eps=1e-3,
+        hidden_size=20, intermediate_size=33, num_attention_heads=2, num_key_value_heads=1, qk_layernorm=True, layer_norm_eps=1e-3,
         partial_rotary_factor=0.6), seed=501, generate=True, attentions=True)
     make("phi-tied", "PhiForCausalLM", config(  # half of each head by default, the head's bias beside a tied matrix
         hidden_size=24, intermediate_size=33, num_attention_heads=2, tie_word_embeddings=True, hidden_act="relu", pad_token_id=None,
