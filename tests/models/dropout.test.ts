@@ -28,7 +28,7 @@ for (const name of readdirSync(root)) {
   const golden = JSON.parse(readFileSync(`${path}/golden.json`, 'utf8'))
   const Model = classes[golden.class]
   const { defaults } = Model.config_class as unknown as { defaults: Record<string, unknown> }
-  const keys = Object.keys(defaults).filter((key) => /dropout$|pdrop$|dropout_prob$/.test(key))
+  const keys = Object.keys(defaults).filter((key) => /(?<!classifier_)dropout$|pdrop$|dropout_prob$/.test(key))
   const unread = /alibi/.test(name) ? [] : (UNREAD[golden.class] ?? [])
   if (keys.length === 0 || !golden.grad_batch || !/ForCausalLM|LMHead/.test(golden.class)) continue
 
