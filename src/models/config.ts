@@ -41,6 +41,21 @@ export interface PreTrainedConfig extends Readonly<typeof common> {
   readonly [key: string]: unknown
 }
 
+/** Keys whose values Python's configs refuse as integers. */
+const FLOATS: ReadonlySet<string> = new Set([
+  ...[
+    'initializer_range',
+    'init_std',
+    'layer_norm_eps',
+    'layer_norm_epsilon',
+    'rms_norm_eps',
+    'norm_eps',
+    'norm_epsilon',
+  ],
+  ...['attn_logit_softcapping', 'final_logit_softcapping', 'clip_qkv', 'router_aux_loss_coef'],
+  ...['time_step_scale', 'time_step_min', 'time_step_max', 'time_step_floor'],
+])
+
 /** Keys of a call that are not part of what a configuration is. */
 const UNSAVED = ['attn_implementation', '_attn_implementation', '_name_or_path', '_commit_hash']
 
@@ -111,7 +126,7 @@ export class PreTrainedConfig {
 
   /** The text of config.json. */
   to_json_string(): string {
-    return pythonJson(this.to_diff_dict())
+    return pythonJson(this.to_diff_dict(), FLOATS)
   }
 }
 

@@ -13,15 +13,19 @@ export function parseJson(text: string): unknown {
   )
 }
 
-/** JSON as Python writes it in repositories: two spaces a level, keys sorted, a newline at the end, infinity by name. */
-export function pythonJson(value: Record<string, unknown>): string {
-  const sorted = (_: string, v: unknown) => {
+/**
+ * JSON as Python writes it in repositories: two spaces a level, keys sorted, a newline at the end, infinity by name.
+ * @param floats keys whose whole numbers are written with a point (`30.0`), since Python reads `30` as an integer
+ */
+export function pythonJson(value: Record<string, unknown>, floats: ReadonlySet<string> = new Set()): string {
+  const sorted = (key: string, v: unknown) => {
     if (v === Number.POSITIVE_INFINITY || v === Number.NEGATIVE_INFINITY) return `${MARK}${v}`
+    if (floats.has(key) && Number.isSafeInteger(v)) return `${MARK}${v}.0`
     return typeof v === 'object' && v !== null && !Array.isArray(v)
       ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
       : v
   }
-  return `${JSON.stringify(value, sorted, 2).replace(new RegExp(`"${MARK}(-?Infinity)"`, 'g'), '$1')}\n`
+  return `${JSON.stringify(value, sorted, 2).replace(new RegExp(`"${MARK}([^"]*)"`, 'g'), '$1')}\n`
 }
 const MARK = '\ue000'
 

@@ -58,6 +58,18 @@ test('what would change the computation, and is not there, is refused', () => {
   )
 })
 
+test('whole numbers keep their point where Python asks for one', () => {
+  const text = new Gemma2Config({
+    attn_logit_softcapping: 50,
+    final_logit_softcapping: null,
+    sliding_window: 8,
+  }).to_json_string()
+  assert.match(text, '"attn_logit_softcapping": 50.0,\n')
+  assert.match(text, '"final_logit_softcapping": null,\n')
+  assert.match(text, '"sliding_window": 8\n')
+  assert.is(JSON.parse(text).attn_logit_softcapping, 50)
+})
+
 test('of a repository with images, the language model is taken', async () => {
   const used = heapUsage().used
   const config = JSON.parse(readFileSync(`${root}/gemma3/config.json`, 'utf8'))
