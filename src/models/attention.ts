@@ -44,6 +44,12 @@ export function splitHeads(x: Tensor, headDim: number): Tensor {
   return x.view([B, T, width / headDim, headDim]).transpose(1, 2)
 }
 
+/** Queries or keys (B,H,T,D) turned by their positions. */
+export function rotated(x: Tensor, context: Context, layer_type?: string): Tensor {
+  const { cos, sin } = context.rotary(layer_type)
+  return F.rotary_embedding(x, cos, sin)
+}
+
 /**
  * Causal attention of queries (B,Hq,T,D) over the cached and new keys and values (B,Hkv,T,D): (B,T,Hq·D). Heads are shared where
  * there are fewer of keys.

@@ -7,7 +7,7 @@ import { arange } from '../ops/creation.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { RushlightError, unsupported } from '../util/errors.ts'
 import { ACT2FN, type Activation } from './activations.ts'
-import { alibiSlopes, attend, type Context } from './attention.ts'
+import { alibiSlopes, attend, type Context, rotated } from './attention.ts'
 import { PreTrainedConfig } from './config.ts'
 import { DecoderForCausalLM, DecoderForSequenceClassification, DecoderModel } from './decoder.ts'
 import type { Heads } from './llama.ts'
@@ -101,9 +101,7 @@ class FalconAttention extends Module<[x: Tensor, context: Context], Tensor> {
     // As in Python, weights are dropped with ALiBi alone.
     if (config.alibi)
       return this.dense(attend(q, k, v, context, { layer, dropout_p: this.training ? config.attention_dropout : 0 }))
-    const { cos, sin } = context.rotary()
-    const rotate = (x: Tensor) => F.rotary_embedding(x, cos, sin)
-    return this.dense(attend(rotate(q), rotate(k), v, context, { layer })) // (B,T,H)
+    return this.dense(attend(rotated(q, context), rotated(k, context), v, context, { layer })) // (B,T,H)
   }
 }
 

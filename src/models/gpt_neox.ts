@@ -7,7 +7,7 @@ import { Module } from '../nn/module.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { RushlightError } from '../util/errors.ts'
 import { ACT2FN, type Activation } from './activations.ts'
-import { attend, type Context, splitHeads } from './attention.ts'
+import { attend, type Context, rotated, splitHeads } from './attention.ts'
 import { PreTrainedConfig } from './config.ts'
 import { DecoderForCausalLM, DecoderForSequenceClassification, DecoderModel, ROTARY_BUFFERS } from './decoder.ts'
 import type { ConfigClass, Rename } from './model.ts'
@@ -74,10 +74,8 @@ class GPTNeoXAttention extends Module<[x: Tensor, context: Context], Tensor> {
   forward(x: Tensor, context: Context): Tensor {
     const heads = splitHeads(this.query_key_value(x), 3 * this.headDim) // (B,heads,T,3D)
     const [q, k, v] = heads.chunk(3, -1) // (B,heads,T,D) each
-    const { cos, sin } = context.rotary()
-    const rotate = (x: Tensor) => F.rotary_embedding(x, cos, sin)
     const dropout_p = this.training ? this.config.attention_dropout : 0
-    return this.dense(attend(rotate(q), rotate(k), v, context, { layer: this.layer, dropout_p })) // (B,T,H)
+    return this.dense(attend(rotated(q, context), rotated(k, context), v, context, { layer: this.layer, dropout_p })) // (B,T,H)
   }
 }
 

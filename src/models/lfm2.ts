@@ -5,7 +5,7 @@ import { Conv1d, Embedding, Linear, RMSNorm } from '../nn/layers.ts'
 import { Module } from '../nn/module.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { RushlightError, unsupported } from '../util/errors.ts'
-import { attend, type Context, splitHeads } from './attention.ts'
+import { attend, type Context, rotated, splitHeads } from './attention.ts'
 import { causalConv, withoutPadding } from './causal-conv.ts'
 import { PreTrainedConfig } from './config.ts'
 import { DecoderForCausalLM, DecoderModel } from './decoder.ts'
@@ -96,10 +96,8 @@ class Lfm2Attention extends Module<[x: Tensor, context: Context], Tensor> {
   }
 
   forward(x: Tensor, context: Context): Tensor {
-    const { cos, sin } = context.rotary()
-    const rotate = (x: Tensor) => F.rotary_embedding(x, cos, sin)
-    const q = rotate(this.q_layernorm(splitHeads(this.q_proj(x), this.headDim))) // (B,Hq,T,D)
-    const k = rotate(this.k_layernorm(splitHeads(this.k_proj(x), this.headDim))) // (B,Hkv,T,D)
+    const q = rotated(this.q_layernorm(splitHeads(this.q_proj(x), this.headDim)), context) // (B,Hq,T,D)
+    const k = rotated(this.k_layernorm(splitHeads(this.k_proj(x), this.headDim)), context) // (B,Hkv,T,D)
     const v = splitHeads(this.v_proj(x), this.headDim)
     return this.out_proj(attend(q, k, v, context, { layer: this.layer })) // (B,T,H)
   }

@@ -2,12 +2,11 @@
 // Many architectures differ from it in a part or two: they subclass, and override the method that makes that part.
 import { Embedding, Linear, RMSNorm } from '../nn/layers.ts'
 import { ModuleList } from '../nn/containers.ts'
-import * as F from '../nn/functional.ts'
 import { Module } from '../nn/module.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { RushlightError, shown, unsupported } from '../util/errors.ts'
 import { ACT2FN, type Activation } from './activations.ts'
-import { attend, type AttentionOptions, type Context, splitHeads } from './attention.ts'
+import { attend, type AttentionOptions, type Context, rotated, splitHeads } from './attention.ts'
 import { PreTrainedConfig } from './config.ts'
 import { DecoderForCausalLM, DecoderForSequenceClassification, type DecoderLayer, DecoderModel } from './decoder.ts'
 import type { ConfigClass } from './model.ts'
@@ -109,8 +108,7 @@ export class LlamaAttention<C extends LlamaShape = LlamaConfig> extends Module<[
 
   /** Queries or keys turned by their positions. */
   protected rotate(x: Tensor, context: Context): Tensor {
-    const { cos, sin } = context.rotary(layerType(this.config, this.layer))
-    return F.rotary_embedding(x, cos, sin)
+    return rotated(x, context, layerType(this.config, this.layer))
   }
 
   protected options(): AttentionOptions {

@@ -5,7 +5,7 @@ import { Embedding, LayerNorm, Linear } from '../nn/layers.ts'
 import { Module } from '../nn/module.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ACT2FN, type Activation } from './activations.ts'
-import { attend, type Context, splitHeads } from './attention.ts'
+import { attend, type Context, rotated, splitHeads } from './attention.ts'
 import { PreTrainedConfig } from './config.ts'
 import { DecoderForCausalLM, DecoderForSequenceClassification, DecoderModel } from './decoder.ts'
 import { headDimOf } from './llama.ts'
@@ -71,11 +71,9 @@ class PhiAttention extends Module<[x: Tensor, context: Context], Tensor> {
     const q = splitHeads(this.q_proj(x), this.headDim) // (B,Hq,T,D)
     const k = splitHeads(this.k_proj(x), this.headDim) // (B,Hkv,T,D)
     const v = splitHeads(this.v_proj(x), this.headDim)
-    const { cos, sin } = context.rotary()
-    const rotate = (x: Tensor) => F.rotary_embedding(x, cos, sin)
     const dropout_p = this.training ? this.config.attention_dropout : 0
     const [qn, kn] = [this.q_layernorm?.(q) ?? q, this.k_layernorm?.(k) ?? k]
-    return this.dense(attend(rotate(qn), rotate(kn), v, context, { layer: this.layer, dropout_p })) // (B,T,H)
+    return this.dense(attend(rotated(qn, context), rotated(kn, context), v, context, { layer: this.layer, dropout_p })) // (B,T,H)
   }
 }
 

@@ -2,7 +2,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { alibiSlopes } from '../../src/models/attention.ts'
-import { FalconConfig, FalconModel } from '../../src/models/index.ts'
+import { FalconConfig, FalconForCausalLM, FalconModel } from '../../src/models/index.ts'
+import { tidy } from '../../src/tensor/scope.ts'
+import { heapUsage } from '../../src/wasm/index.ts'
 
 const tiny = { vocab_size: 9, hidden_size: 8, num_attention_heads: 4, num_hidden_layers: 1 }
 
@@ -45,6 +47,31 @@ test('combinations that there are not', () => {
   )
   refused({ num_ln_in_parallel_attn: 2 }, /num_ln_in_parallel_attn: 2 is not supported. Supported: 1/)
   refused({ hidden_size: 9 }, /hidden_size 9 is not a multiple of num_attention_heads 4/)
+})
+
+test('ALiBi step by step gives what the fused attention gives', async () => {
+  const used = heapUsage().used
+  const path = 'tests/golden/models/falcon-alibi'
+  const [fused, stepwise] = await Promise.all([
+    FalconForCausalLM.from_pretrained(path),
+    FalconForCausalLM.from_pretrained(path, { attn_implementation: 'eager' }),
+  ])
+  const inputs = { input_ids: [[0, 0, 5, 9, 31, 7]], attention_mask: [[0, 0, 1, 1, 1, 1]] }
+  tidy(() => {
+    const { logits, attentions } = stepwise({ ...inputs, output_attentions: true })
+    const error = logits.sub(fused(inputs).logits).slice(1, 2).abs().max().item()
+    assert.ok(error < 1e-4, `${error}`)
+    assert.equal(
+      attentions?.map((a) => a.shape),
+      [
+        [1, 12, 6, 6],
+        [1, 12, 6, 6],
+      ],
+    )
+  })
+  fused.dispose()
+  stepwise.dispose()
+  assert.is(heapUsage().used, used)
 })
 
 test("ALiBi's slopes, of powers of two and others", () => {
