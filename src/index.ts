@@ -2,6 +2,9 @@
 import './ops/index.ts' // gives Tensor its methods
 export { GenerationConfig } from './generation/config.ts'
 export { type GenerateOptions, generate } from './generation/generate.ts'
+export type { LogitsProcessor } from './generation/logits-process.ts'
+export type { GenerateOutput } from './generation/output.ts'
+export type { StoppingCriteria } from './generation/stopping-criteria.ts'
 export { type Streamer, TextStreamer, type TextStreamerOptions } from './generation/streamers.ts'
 export { load_file, save_file } from './io/index.ts'
 export * from './models/index.ts'

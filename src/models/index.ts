@@ -18,7 +18,7 @@ export {
   BertLMHeadModel,
   BertModel,
 } from './bert.ts'
-export { type Cache, DynamicCache } from './cache.ts'
+export { type Cache, DynamicCache, QuantizedCache, type QuantizedCacheConfig, StaticCache } from './cache.ts'
 export {
   PreTrainedConfig,
   PreTrainedConfig as PretrainedConfig,

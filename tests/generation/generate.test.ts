@@ -128,9 +128,9 @@ generating('errors say what is wrong', async (_, generate) => {
   await refused({ input_ids: undefined }, /input_ids are missing/)
   await refused({ input_ids: [[]] }, /the prompt is empty/)
   await refused({ max_length: 3 }, /the prompt has \d+ tokens already, max_length is 3\. Hint: max_new_tokens/)
-  await refused({ attention_mask: [[1, 1]] }, /attention_mask has shape \[1, 2\], expected that of input_ids/)
+  await refused({ attention_mask: [[1, 1]] }, /attention_mask has shape \[1, 2\], expected that of the prompt/)
   await refused({ max_new_token: 3 }, /unsupported option max_new_token\. Supported: .*max_new_tokens/)
-  await refused({ num_beams: 3 }, /unsupported option num_beams/)
+  await refused({ num_beam_groups: 3 }, /unsupported option num_beam_groups/)
   await refused(
     {
       input_ids: [

@@ -19,7 +19,8 @@ for (const { options, scores } of golden.cases)
     const config = new GenerationConfig({ do_sample: true, top_k: 0, ...options })
     golden.logits.forEach((logits, r) => {
       const actual = row(logits)
-      for (const process of processorsOf(config, 6, [])) process(actual, golden.input_ids[r])
+      for (const process of processorsOf(config, { prompts: golden.input_ids, prompt: 6, limit: 100, eos: [] }))
+        process(actual, golden.input_ids[r], { padding: 0, index: r })
       const expected = row(scores[r])
       // Of equal scores, which one goes first is an accident of torch's sort: ties are compared as a set.
       const tied = logits.some((x, i) => logits.indexOf(x) !== i)
@@ -50,7 +51,10 @@ test('sampling follows the probabilities, and a seed gives the same stream', () 
 })
 
 test('an option that is not there throws and names what there is', () => {
-  assert.throws(() => new GenerationConfig({ num_beams: 4 }), /unsupported option num_beams.*Supported: .*temperature/)
+  assert.throws(
+    () => new GenerationConfig({ num_beam_groups: 4 }),
+    /unsupported option num_beam_groups.*Supported: .*temperature/,
+  )
   assert.throws(() => new GenerationConfig({ tempratur: 1 }), /unsupported option tempratur/)
   assert.throws(
     () => new GenerationConfig({ do_sample: true, temperature: 0 }),

@@ -56,10 +56,10 @@ test('text-generation samples 256 tokens unless it is told otherwise, and a leng
   const tokenizer = await AutoTokenizer.from_pretrained(path)
   const asked: Record<string, unknown>[] = []
   const generate = model.generate.bind(model)
-  model.generate = (options: Record<string, unknown>) => {
+  model.generate = ((options: Record<string, unknown>) => {
     asked.push(options)
     return generate({ ...options, max_new_tokens: 1, max_length: undefined })
-  }
+  }) as typeof model.generate
   const defaults = { max_new_tokens: 256, do_sample: true, temperature: 0.7 }
   const call = async (given: object, options: object = {}) => {
     const pipe = await pipeline('text-generation', { model, tokenizer, ...given })
