@@ -9,16 +9,6 @@ export function fma(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c)
 }
 
-/** a[2i] b[2i] + a[2i+1] b[2i+1] of int8, in eight lanes of int16. `b` must be in 0 … 127: then every engine agrees. */
-// @ts-ignore: decorator
-@inline
-export function dotPairs(a: v128, b: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(a, b)
-  const low = i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(a), i16x8.extend_low_i8x16_s(b))
-  const high = i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(a), i16x8.extend_high_i8x16_s(b))
-  return i16x8.narrow_i32x4_s(low, high)
-}
-
 /** Sum of the four lanes, pairwise. */
 // @ts-ignore: decorator
 @inline

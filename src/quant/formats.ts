@@ -14,14 +14,12 @@ export interface Format {
   readonly head: number
   /** 32-bit words of codes. */
   readonly words: number
-  /** Kernel that rounds activations to int8 for this format's products. */
-  readonly activations: 'quantize_q4' | 'quantize_q8'
 }
 
 export const FORMATS: Readonly<Record<FormatName, Format>> = {
-  q4_0: { head: 1, words: 4, activations: 'quantize_q4' },
-  q4_1: { head: 2, words: 4, activations: 'quantize_q4' },
-  q8_0: { head: 1, words: 8, activations: 'quantize_q8' },
+  q4_0: { head: 1, words: 4 },
+  q4_1: { head: 2, words: 4 },
+  q8_0: { head: 1, words: 8 },
 }
 
 const ALIASES: Readonly<Record<string, FormatName>> = { q4: 'q4_0', q8: 'q8_0' }

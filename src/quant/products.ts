@@ -9,7 +9,7 @@ const GROUP = 4
 /** Tokens that the many-token kernel takes at a time, and those of its panels: see assembly/qgemm.ts. */
 const TILE = 4
 const PANEL = 128
-/** Bytes of one token's block of rounded activations, at most. */
+/** Bytes of one token's block of rounded activations. */
 const ACTIVATION_BYTES = 72
 /** Bytes of a thread's scratch, into which a group goes for repacking. */
 const SCRATCH = 1 << 19
@@ -93,7 +93,7 @@ export interface Product {
   out: number
 }
 
-/** out = x · Wᵀ + bias, with x rounded to int8 by blocks. A row of the result depends on its own row of x alone, to the bit. */
+/** out = x · Wᵀ + bias, with x rounded to 16 bits by blocks. A row of the result depends on its own row of x alone, to the bit. */
 export function qmatmul({ format, m, n, k, x, w, bias, out }: Product): void {
   if (m === 0 || n === 0) return
   const blocks = k / BLOCK
@@ -103,7 +103,7 @@ export function qmatmul({ format, m, n, k, x, w, bias, out }: Product): void {
   withTemp(
     tiles * tokens * blocks * ACTIVATION_BYTES,
     (a) => {
-      launch(FORMATS[format].activations, [x, m, blocks, tokens, a], tiles, grain(ELEMENTS_GRAIN, tokens * k))
+      launch('round_activations', [x, m, blocks, tokens, a], tiles, grain(ELEMENTS_GRAIN, tokens * k))
       if (m === 1)
         return launch(`qgemv_${format}`, [a, w, bias, out, n, blocks], groups, evenGrain(GEMV_GRAIN, blocks, groups))
       const unit = blocks * Math.min(m, PANEL)

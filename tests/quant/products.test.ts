@@ -56,22 +56,19 @@ function nearest(x: number): number {
   return Math.abs(x % 1) === 0.5 && whole % 2 !== 0 ? whole - 1 : whole
 }
 
-/** What the kernels make of activations, in float32 steps: codes of 16 bits, or where narrow of 8 about the middle of the range. */
-function rounded(x: Float32Array, narrow: boolean): Float64Array {
+/** What the kernels make of activations, in float32 steps. */
+function rounded(x: Float32Array): Float64Array {
   const out = new Float64Array(x.length)
   for (let b = 0; b < x.length; b += BLOCK) {
     const block = x.subarray(b, b + BLOCK)
-    const [low, high] = [Math.min(...block), Math.max(...block)]
-    const [range, steps] = narrow ? [f32(high - low), 254] : [Math.max(high, -low), 32767]
-    const [scale, inverse] = [f32(range / steps), range > 0 ? f32(steps / range) : 0]
-    const middle = narrow ? f32(high / 2 + low / 2) : 0
-    block.forEach((v, i) => (out[b + i] = scale * nearest(f32(f32(v - middle) * inverse)) + middle))
+    const range = Math.max(...block.map(Math.abs))
+    const [scale, inverse] = [f32(range / 32767), range > 0 ? f32(32767 / range) : 0]
+    block.forEach((v, i) => (out[b + i] = scale * nearest(f32(v * inverse))))
   }
   return out
 }
 
-/** @param relaxed whether the build has the relaxed dot product, which takes int8 */
-function forms(relaxed: boolean): void {
+function forms(): void {
   for (const format of formats) {
     check(`${format}: rounds as gguf does, bit for bit`, () => {
       const x = put(floatsOf(golden.x))
@@ -120,7 +117,7 @@ function forms(relaxed: boolean): void {
         given.fill(0, 0, Math.min(k, BLOCK)) // a block of zeros
         given.fill(-7.7, m * k - BLOCK) // and one without range
         given.subarray(BLOCK, 2 * BLOCK).forEach((_, i, block) => (block[i] *= 1e-3))
-        const a = rounded(given, relaxed && format !== 'q8_0')
+        const a = rounded(given)
         const bias = Float32Array.from(s.randn(n).data)
         const out = take(m * n * 4)
         qmatmul({ format, m, n, k, x: put(given), w, bias: put(bias), out })
@@ -198,9 +195,9 @@ function forms(relaxed: boolean): void {
 }
 
 test('relaxed SIMD starts', () => init({ wasm: 'relaxed', threads: 2 }))
-forms(true)
+forms()
 test('plain SIMD starts', () => init({ wasm: 'simd', threads: 1 }))
-forms(false)
+forms()
 
 check('rows that are too long for scratch are refused', () => {
   assert.throws(() => repack('q8_0', 0, 4, 1 << 17), /rows of 131072 weights are too long/)
