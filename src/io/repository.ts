@@ -13,12 +13,20 @@ export abstract class Repository {
 
   /** Whether there is such a file. */
   async has(file: string): Promise<boolean> {
-    return this.find(this.checked(file))
+    return this.find(checkFileName(this.name, file))
   }
+
+  /** Bytes of a file, without reading (or downloading) it where that can be. @throws FileError when there is none */
+  async size(file: string): Promise<number> {
+    return this.measure(checkFileName(this.name, file))
+  }
+
+  /** The names of all files. */
+  abstract list(): Promise<string[]>
 
   /** Opens a file for reading by position. @throws FileError when there is none */
   async open(file: string): Promise<ByteSource> {
-    return this.source(this.checked(file))
+    return this.source(checkFileName(this.name, file))
   }
 
   /** A file as text. @throws FileFormatError when it is not UTF-8 */
@@ -47,17 +55,23 @@ export abstract class Repository {
     return `${this.name}/${file}`
   }
 
+  protected async measure(file: string): Promise<number> {
+    const source = await this.source(file)
+    await source.close()
+    return source.size
+  }
+
   protected abstract find(file: string): Promise<boolean>
   protected abstract source(file: string): Promise<ByteSource>
+}
 
-  /** The name itself, when it cannot lead out of the repository: names come from files (shard indexes, configs) too. */
-  private checked(file: string): string {
-    if (!/^[^\\:\0]+$/.test(file) || file.split('/').some((part) => part === '' || part === '.' || part === '..'))
-      throw new FileError(
-        `${this.name}: ${shown(file)} is not the name of a file in a repository. Hint: names are relative, with / and without ..`,
-      )
-    return file
-  }
+/** The name itself, when it cannot lead out of the repository: names come from files (shard indexes, configs) and servers too. */
+export function checkFileName(repository: string, file: string): string {
+  if (!/^[^\\:\0]+$/.test(file) || file.split('/').some((part) => part === '' || part === '.' || part === '..'))
+    throw new FileError(
+      `${repository}: ${shown(file)} is not the name of a file in a repository. Hint: names are relative, with / and without ..`,
+    )
+  return file
 }
 
 /** A directory of the local file system (Node, Deno, Bun). */
@@ -86,6 +100,15 @@ export class LocalRepository extends Repository {
     return builtin('node:fs')!.existsSync(`${this.directory}/${file}`)
   }
 
+  override async list(): Promise<string[]> {
+    const fs = builtin('node:fs')!
+    return fs
+      .readdirSync(this.directory, { recursive: true, encoding: 'utf8' })
+      .filter((file) => fs.statSync(`${this.directory}/${file}`, { throwIfNoEntry: false })?.isFile())
+      .map((file) => file.replaceAll('\\', '/'))
+      .sort()
+  }
+
   protected source(file: string): Promise<ByteSource> {
     return openFile(`${this.directory}/${file}`)
   }
@@ -107,6 +130,10 @@ export class MemoryRepository extends Repository {
 
   protected async find(file: string): Promise<boolean> {
     return this.files.has(file)
+  }
+
+  override async list(): Promise<string[]> {
+    return [...this.files.keys()].sort()
   }
 
   protected async source(file: string): Promise<ByteSource> {

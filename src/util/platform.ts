@@ -1,6 +1,7 @@
 // What surrounds us: Node's own modules where there are any (Deno and Bun have them too), and the environment.
 
 type BuiltinModules = {
+  'node:crypto': typeof import('node:crypto')
   'node:v8': typeof import('node:v8')
   'node:zlib': typeof import('node:zlib')
   'node:worker_threads': typeof import('node:worker_threads')
@@ -9,6 +10,7 @@ type BuiltinModules = {
   'node:fs/promises': typeof import('node:fs/promises')
   'node:path': typeof import('node:path')
   'node:util': typeof import('node:util')
+  'node:readline': typeof import('node:readline')
 }
 
 /** A module of Node's (Deno and Bun have them too), or undefined in a browser. Never imported at the top, so bundlers see nothing. */
