@@ -5,7 +5,12 @@ export { type GenerateOptions, generate } from './generation/generate.ts'
 export type { LogitsProcessor } from './generation/logits-process.ts'
 export type { GenerateOutput } from './generation/output.ts'
 export type { StoppingCriteria } from './generation/stopping-criteria.ts'
-export { type Streamer, TextStreamer, type TextStreamerOptions } from './generation/streamers.ts'
+export {
+  type Streamer,
+  TextIteratorStreamer,
+  TextStreamer,
+  type TextStreamerOptions,
+} from './generation/streamers.ts'
 export { load_file, save_file } from './io/index.ts'
 export * from './models/index.ts'
 export * as nn from './nn/index.ts'

@@ -59,6 +59,46 @@ export class TextStreamer implements Streamer {
   }
 }
 
+/**
+ * Text as an async iterable: `for await (const text of streamer)` beside a call of generate() that is not awaited
+ * (transformers.TextIteratorStreamer). It ends with generation; where generate() throws, end the loop by `streamer.end()`.
+ */
+export class TextIteratorStreamer extends TextStreamer implements AsyncIterable<string> {
+  private readonly pieces: string[]
+  private wake: (() => void) | null = null
+  private ended = false
+
+  constructor(tokenizer: PreTrainedTokenizer, options: Omit<TextStreamerOptions, 'callback_function'> = {}) {
+    const pieces: string[] = []
+    super(tokenizer, {
+      ...options,
+      callback_function: (text) => {
+        pieces.push(text)
+        this.wake?.()
+      },
+    })
+    this.pieces = pieces
+  }
+
+  override end(): void {
+    super.end()
+    this.ended = true
+    this.wake?.()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<string> {
+    for (;;) {
+      while (this.pieces.length > 0) yield this.pieces.shift() as string
+      if (this.ended) break
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+      })
+      this.wake = null
+    }
+    this.ended = false
+  }
+}
+
 function toOutput(text: string): void {
   if (typeof process !== 'undefined' && process.stdout) process.stdout.write(text)
   else console.log(text)
