@@ -23,6 +23,10 @@ export class DiskCache implements HubCache {
   constructor(readonly directory: string) {}
 
   async commitOf(repository: string, revision: string): Promise<string | undefined> {
+    return this.refOf(repository, revision)
+  }
+
+  refOf(repository: string, revision: string): string | undefined {
     const commit = this.read(`${this.folder(repository)}/refs/${revision}`)
     return commit !== undefined && isCommit(commit) ? commit : undefined
   }
@@ -44,6 +48,10 @@ export class DiskCache implements HubCache {
   }
 
   async isMissing(repository: string, commit: string, file: string): Promise<boolean> {
+    return this.knowsMissing(repository, commit, file)
+  }
+
+  knowsMissing(repository: string, commit: string, file: string): boolean {
     return this.fs.existsSync(this.absence(repository, commit, file))
   }
 
@@ -58,13 +66,18 @@ export class DiskCache implements HubCache {
   }
 
   async list(repository: string, commit: string): Promise<string[]> {
-    const snapshot = `${this.folder(repository)}/snapshots/${commit}`
+    const snapshot = this.snapshot(repository, commit)
     if (!this.fs.existsSync(snapshot)) return []
     return this.fs
       .readdirSync(snapshot, { recursive: true, encoding: 'utf8' })
       .filter((file) => this.fs.statSync(`${snapshot}/${file}`, { throwIfNoEntry: false })?.isFile())
       .map((file) => file.replaceAll('\\', '/'))
       .sort()
+  }
+
+  /** The directory of a commit's files. */
+  snapshot(repository: string, commit: string): string {
+    return `${this.folder(repository)}/snapshots/${commit}`
   }
 
   /** Where a file is, when it is there. */
@@ -193,7 +206,7 @@ export class DiskCache implements HubCache {
   }
 
   private pointer(repository: string, commit: string, file: string): string {
-    return `${this.folder(repository)}/snapshots/${commit}/${file}`
+    return `${this.snapshot(repository, commit)}/${file}`
   }
 
   private absence(repository: string, commit: string, file: string): string {

@@ -36,6 +36,11 @@ export class HubRepository extends Repository {
     this.offline = access.offline
   }
 
+  /** Whether only the cache is read: so it was asked, or the Hub could not be reached. */
+  get isOffline(): boolean {
+    return this.offline
+  }
+
   /**
    * Finds the commit of the revision, by asking for `file`; the cache answers when the Hub cannot.
    * @throws HfHubHTTPError and its kinds; LocalEntryNotFoundError without network and cache

@@ -1,12 +1,47 @@
 // The token that opens private and gated repositories: the option, HF_TOKEN, or the file that a login wrote.
+import { fileError } from '../io/source.ts'
 import { RushlightError, shown } from '../util/errors.ts'
 import { builtin, environment } from '../util/platform.ts'
 import { implicitTokenDisabled, tokenPath } from './settings.ts'
 
+/** The token of a login where there is no file to keep it in. */
+let session: string | undefined
+
 /** The token of this user, undefined without one: `HF_TOKEN`, else the file that `login` wrote. */
 export function get_token(): string | undefined {
   const given = environment('HF_TOKEN') ?? environment('HUGGING_FACE_HUB_TOKEN')
-  return cleaned(given) ?? cleaned(readTokenFile())
+  return cleaned(given) ?? cleaned(readTokenFile()) ?? session
+}
+
+/** Keeps a token in the file that Python reads too, for this user's eyes only. @throws FileError when it cannot be written */
+export function keepToken(token: string): void {
+  const fs = builtin('node:fs')
+  if (!fs) {
+    session = token
+    return
+  }
+  const path = tokenPath()
+  try {
+    fs.mkdirSync(path.replace(/[\\/][^\\/]*$/, ''), { recursive: true, mode: 0o700 })
+    const fd = fs.openSync(path, 'w', 0o600)
+    fs.fchmodSync(fd, 0o600) // a file that was there keeps its own mode
+    fs.writeSync(fd, token)
+    fs.closeSync(fd)
+  } catch (cause) {
+    throw fileError(path, 'written', cause)
+  }
+}
+
+/** Forgets the token of a login. Gives whether there was one. */
+export function forgetToken(): boolean {
+  const there = session !== undefined || readTokenFile() !== undefined
+  session = undefined
+  try {
+    builtin('node:fs')?.rmSync(tokenPath(), { force: true })
+  } catch (cause) {
+    throw fileError(tokenPath(), 'removed', cause)
+  }
+  return there
 }
 
 /** The token of an option: a string is one, true asks for the user's, false for none. @throws RushlightError for true where there is none */
