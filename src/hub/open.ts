@@ -139,7 +139,7 @@ async function openLocal(source: string, subfolder?: string): Promise<Repository
     const served = env.allowLocalModels ? new ServedRepository(inside(named)) : undefined
     return (await served?.has('config.json')) ? served : undefined
   }
-  if (looksLikePath(source) || fs.existsSync(source)) return new LocalRepository(inside(source))
+  if (fs.existsSync(source)) return new LocalRepository(inside(source))
   if (env.allowLocalModels && fs.statSync(named, { throwIfNoEntry: false })?.isDirectory())
     return new LocalRepository(inside(named))
   return undefined

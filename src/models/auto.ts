@@ -9,15 +9,19 @@ import { type FromPretrainedOptions, fromPretrained } from './pretrained.ts'
 import type { BaseModelOutput, CausalLMOutput, SequenceClassifierOutput } from './outputs.ts'
 import { architecture, modelClass, registerConfig, registerModel, type Task } from './registry.ts'
 import { type SaveOptions, type SaveTarget, saveConfig, saveModel } from './saving.ts'
-import { openModel } from './source.ts'
+import { openModel, SOURCE_OPTIONS, sourceOptions } from './source.ts'
+
+/** Options that are keys of a config, not ways to find it. */
+function keysOf(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([key]) => !SOURCE_OPTIONS.includes(key)))
+}
 
 /** A configuration by its model_type. */
 export const AutoConfig = {
   /** Reads a repository's config.json, or the metadata of a GGUF file (the path, or `gguf_file`). Further options replace keys. */
   async from_pretrained(path: string, options: Readonly<Record<string, unknown>> = {}): Promise<PreTrainedConfig> {
-    const { gguf_file, ...keys } = options
-    const { config } = await openModel(path, gguf_file as string | undefined)
-    return new (await architecture(config.model_type)).config(replaceKeys(config, keys))
+    const { config } = await openModel(path, sourceOptions(options))
+    return new (await architecture(config.model_type)).config(replaceKeys(config, keysOf(options)))
   },
   /** The class that belongs to a `model_type`, filled with what is given. */
   async for_model(model_type: string, given: Readonly<Record<string, unknown>> = {}): Promise<PreTrainedConfig> {
@@ -164,8 +168,8 @@ PreTrainedModel.prototype.save_pretrained = function (this: PreTrainedModel, dir
 }
 Object.assign(PreTrainedConfig, {
   async from_pretrained(this: ConfigClass, path: string, options: Readonly<Record<string, unknown>> = {}) {
-    const { config } = await openModel(path)
-    return new this(replaceKeys(config, options))
+    const { config } = await openModel(path, sourceOptions(options))
+    return new this(replaceKeys(config, keysOf(options)))
   },
 })
 PreTrainedConfig.prototype.save_pretrained = function (this: PreTrainedConfig, directory) {

@@ -1,19 +1,19 @@
 // from_pretrained: options, the model of the architecture that a config names, and its weights judged against what it expects.
 import type { Checkpoint } from '../io/index.ts'
 import { Embedding, Linear } from '../nn/layers.ts'
-import { FORMAT_NAMES, type FormatName, formatOf, isFormat } from '../quant/formats.ts'
-import { DEVICES, type DType, dtypeOf, isDtype, isFloating } from '../tensor/dtype.ts'
+import { BLOCK, FORMAT_NAMES, type FormatName, formatOf, isFormat, rowBytes } from '../quant/formats.ts'
+import { DEVICES, type DType, DTYPES, dtypeOf, isDtype, isFloating } from '../tensor/dtype.ts'
 import { show } from '../tensor/shape.ts'
-import { checkOptions, RushlightError, unsupported, UnsupportedOptionError } from '../util/errors.ts'
+import { checkOptions, RushlightError, shown, unsupported, UnsupportedOptionError } from '../util/errors.ts'
 import { warn } from '../util/warn.ts'
-import { ready } from '../wasm/index.ts'
+import { checkRoom, ready } from '../wasm/index.ts'
 import { PreTrainedConfig, replaceKeys } from './config.ts'
 import { type LoadingInfo, loadWeights, placesBy } from './loading.ts'
 import type { ModelClass, PreTrainedModel } from './model.ts'
-import { openModel } from './source.ts'
+import { type ModelSource, openModel, SOURCE_OPTIONS, type SourceOptions, sourceOptions } from './source.ts'
 
 /** Options of from_pretrained. A key of the architecture's config (`num_labels`, `id2label` …) is one too, and replaces the repository's. */
-export interface FromPretrainedOptions {
+export interface FromPretrainedOptions extends SourceOptions {
   /** 'auto' (default) keeps what is stored, quantized weights included; 'float32', 'bfloat16', 'float16'; 'q8' or 'q4' rounds to blocks while loading. */
   dtype?: string
   /** The older name of dtype. */
@@ -25,8 +25,6 @@ export interface FromPretrainedOptions {
   quantization_config?: Readonly<Record<string, unknown>>
   /** 'sdpa' (default): fused; 'eager': step by step, for `output_attentions`. */
   attn_implementation?: string
-  /** A GGUF file of the repository to take config and weights from; of a split one, its first. */
-  gguf_file?: string
   /** Used in place of the repository's. */
   config?: PreTrainedConfig | Readonly<Record<string, unknown>>
   /** In place of the repository's. */
@@ -49,7 +47,7 @@ const OPTIONS = [
   'device_map',
   'quantization_config',
   'attn_implementation',
-  'gguf_file',
+  ...SOURCE_OPTIONS,
   'config',
   'generation_config',
   'ignore_mismatched_sizes',
@@ -74,7 +72,7 @@ export async function fromPretrained(
 ): Promise<PreTrainedModel> {
   const { own, rest } = splitOptions(options)
   const precision = precisionOf(own)
-  const source = await openModel(path, own.gguf_file)
+  const source = await openModel(path, sourceOptions(own))
   if (source.config.quantization_config)
     throw unsupported(source.name, 'quantization_config of config.json', source.config.quantization_config, [
       'none: ordinary weights, or GGUF',
@@ -88,6 +86,7 @@ export async function fromPretrained(
     ...(own.attn_implementation && { attn_implementation: own.attn_implementation }),
   })
   await ready()
+  checkRoom(await bytesExpected(source, precision), `${source.name} as ${Model.name}`)
   const model = new Model(config).eval() as PreTrainedModel
   try {
     const checkpoint = await source.weights()
@@ -107,6 +106,16 @@ export async function fromPretrained(
   }
 }
 
+/** Bytes that the weights will take at least, from what is known before a download; 0 where too little is. */
+async function bytesExpected(source: ModelSource, { dtype, blocks }: Precision): Promise<number> {
+  const stored = source.config.dtype ?? source.config.torch_dtype
+  const bytes = await source.weightBytes()
+  if (dtype === 'auto' && !blocks) return bytes
+  if (!isDtype(stored)) return 0
+  const each = blocks ? rowBytes(blocks, BLOCK) / BLOCK : DTYPES[dtype as DType].bytes
+  return (bytes / DTYPES[dtypeOf(stored)].bytes) * each
+}
+
 /** Refuses values that there are not, and tells options from keys of the config. */
 function splitOptions(options: FromPretrainedOptions): { own: FromPretrainedOptions; rest: Record<string, unknown> } {
   checkOptions('from_pretrained', options, Object.keys(options ?? {})) // an object, whatever its keys
@@ -122,6 +131,9 @@ function splitOptions(options: FromPretrainedOptions): { own: FromPretrainedOpti
     oneOf('device_map', device, DEVICES)
   oneOf('attn_implementation', own.attn_implementation, ['sdpa', 'eager'])
   oneOf('low_cpu_mem_usage', own.low_cpu_mem_usage, [true, false])
+  for (const name of ['config', 'generation_config'] as const)
+    if (own[name] !== undefined && typeof own[name] !== 'object')
+      throw new RushlightError(`from_pretrained: ${name}: expected an object, found ${shown(own[name])}`)
   if (own.trust_remote_code)
     throw new UnsupportedOptionError(
       'from_pretrained: trust_remote_code: true is not supported: rushlight never runs code of a repository. Supported: false. Hint: the architecture must be one that rushlight has, or one that was registered (AutoModel.register)',

@@ -1,4 +1,5 @@
 // pipeline(): a task's model, tokenizer and call in one, by name.
+import { HUB_OPTIONS, type HubOptions } from '../hub/open.ts'
 import type { FromPretrainedOptions } from '../models/pretrained.ts'
 import { PreTrainedModel } from '../models/model.ts'
 import { PreTrainedTokenizer } from '../tokenizers/tokenizer.ts'
@@ -28,7 +29,7 @@ const TASKS: Readonly<Record<keyof Pipelines, () => Promise<Task>>> = {
 }
 
 /** Options of pipeline(): how the model is loaded; what remains are options of every call. */
-export interface PipelineOptions {
+export interface PipelineOptions extends HubOptions {
   /** A repository of the Hub, a path, or a model that is loaded already (then with its tokenizer). */
   model?: string | PreTrainedModel | null
   tokenizer?: string | PreTrainedTokenizer
@@ -38,12 +39,22 @@ export interface PipelineOptions {
   device_map?: FromPretrainedOptions['device_map']
   config?: FromPretrainedOptions['config']
   trust_remote_code?: boolean
+  gguf_file?: string
   /** Further options of from_pretrained. */
   model_kwargs?: FromPretrainedOptions
   readonly [call_option: string]: unknown
 }
 
-const LOADING: readonly string[] = ['dtype', 'torch_dtype', 'device', 'device_map', 'config', 'trust_remote_code']
+const LOADING: readonly string[] = [
+  'dtype',
+  'torch_dtype',
+  'device',
+  'device_map',
+  'config',
+  'trust_remote_code',
+  'gguf_file',
+  ...HUB_OPTIONS,
+]
 
 /**
  * Makes a pipeline: `pipeline(task, model?, options?)` or `pipeline(task, { model, … })` (transformers.pipeline).
