@@ -1,5 +1,8 @@
 // GenerationConfig: the options of generate(), with Python's names and defaults.
-import { RushlightError, shown, UnsupportedOptionError } from '../util/errors.ts'
+import { HUB_OPTIONS, type HubOptions, openRepository } from '../hub/open.ts'
+import { filesIn, type SaveTarget, writeText } from '../models/saving.ts'
+import { FileFormatError, RushlightError, shown, UnsupportedOptionError } from '../util/errors.ts'
+import { isObject, pythonJson } from '../util/json.ts'
 import { warnOnce } from '../util/warn.ts'
 
 /** A token id, or several. */
@@ -140,6 +143,34 @@ export class GenerationConfig {
     this.#given = given
     Object.assign(this, defaults, Object.fromEntries(set))
     this.check()
+  }
+
+  /** Reads a repository's generation_config.json; options of the Hub, and further options of generation. */
+  static async from_pretrained(
+    name: string,
+    options: HubOptions & Readonly<Record<string, unknown>> = {},
+  ): Promise<GenerationConfig> {
+    const entries = Object.entries(options)
+    const hub = Object.fromEntries(entries.filter(([key]) => HUB_OPTIONS.includes(key)))
+    const own = Object.fromEntries(entries.filter(([key]) => !HUB_OPTIONS.includes(key)))
+    const repository = await openRepository(name, hub)
+    const file = 'generation_config.json'
+    const given = await repository.json(file)
+    if (!isObject(given)) throw new FileFormatError(`${name}/${file}`, 'text', 'a JSON object', shown(given))
+    const { known, unknown } = splitRepositoryConfig(given)
+    if (unknown.length > 0)
+      warnOnce(`${name}/${file} asks for what is not supported and left out: ${unknown.join(', ')}`)
+    return new GenerationConfig({ ...known, ...own })
+  }
+
+  /** Writes generation_config.json into a directory. */
+  async save_pretrained(directory: SaveTarget): Promise<void> {
+    await writeText(filesIn(directory)('generation_config.json'), pythonJson(this.to_diff_dict()))
+  }
+
+  /** A copy with other values. @throws as the constructor does */
+  update(changes: Readonly<Record<string, unknown>>): GenerationConfig {
+    return new GenerationConfig({ ...this.#given, ...changes })
   }
 
   /** What was said, without the defaults. @internal */

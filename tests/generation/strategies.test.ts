@@ -363,6 +363,25 @@ clean('text as an async iterable', async () => {
   model.dispose()
 })
 
+test('a GenerationConfig is read, changed and written', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'rushlight-config-'))
+  const config = new GenerationConfig({ max_new_tokens: 7, num_beams: 3, eos_token_id: [1, 2], seed: 4 })
+  await config.save_pretrained(folder)
+  const again = await GenerationConfig.from_pretrained(folder, { top_p: 0.5, local_files_only: true })
+  assert.equal(again.to_dict(), { ...config.to_dict(), top_p: 0.5 })
+  assert.equal(config.to_diff_dict(), { max_new_tokens: 7, num_beams: 3, eos_token_id: [1, 2], seed: 4 })
+  assert.is(config.update({ num_beams: 1 }).num_beams, 1)
+  assert.throws(() => config.update({ num_beams: 0 }), /num_beams: expected a whole number from 1 up, found 0/)
+  // An object is what was said, not the defaults behind it.
+  const model = await load('llama-mha')
+  model.generation_config = { max_new_tokens: 3 }
+  const given = new GenerationConfig({ repetition_penalty: 1.5 })
+  assert.is((await ids(model, { generation_config: given }))[0].length, prompt.length + 3)
+  model.dispose()
+  await refused(GenerationConfig.from_pretrained('tests'), /generation_config.json/)
+  rmSync(folder, { recursive: true })
+})
+
 test('options that are not there, by name; flags that do nothing are warned of once', async () => {
   for (const option of [
     'num_beam_groups',
