@@ -3,7 +3,7 @@ import { PrecompiledNormalizer } from '@huggingface/tokenizers'
 import { byteCharactersOf } from './bytes.ts'
 import { type Component, kindOf } from './format.ts'
 import { type PatternJson, patternOf } from './patterns.ts'
-import { ACCENTS, CONTROLS, IDEOGRAPHS, SPACE } from './unicode.ts'
+import { ACCENTS, CONTROLS, IDEOGRAPHS, NMT_REMOVED, NMT_SPACES, SPACE } from './unicode.ts'
 
 export type Normalizer = (text: string) => string
 
@@ -23,6 +23,7 @@ const NORMALIZERS: Record<string, (options: Component) => Normalizer> = {
     }
   },
   Lowercase: () => lower,
+  Nmt: () => (text) => text.replace(NMT_REMOVED, '').replace(NMT_SPACES, ' '),
   NFC: () => (text) => text.normalize('NFC'),
   NFD: () => (text) => text.normalize('NFD'),
   NFKC: () => (text) => text.normalize('NFKC'),

@@ -18,3 +18,9 @@ export const IDEOGRAPHS =
 
 /** White space by Unicode: unlike JavaScript's \s it has U+0085 and lacks U+FEFF. */
 export const SPACE = /\p{White_Space}/gu
+
+/** Control characters that SentencePiece's rules for translation (nmt) drop. */
+export const NMT_REMOVED = /[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]/g
+
+/** What those rules take for a space. */
+export const NMT_SPACES = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g
