@@ -9,6 +9,11 @@ interface Command {
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   generate: async () => (await import('./generate.ts')).command,
+  login: async () => (await import('./login.ts')).command,
+  logout: async () => (await import('./login.ts')).logoutCommand,
+  whoami: async () => (await import('./login.ts')).whoamiCommand,
+  download: async () => (await import('./download.ts')).command,
+  cache: async () => (await import('./cache.ts')).command,
 }
 
 async function help(): Promise<string> {

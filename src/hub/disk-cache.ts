@@ -38,8 +38,7 @@ export class DiskCache implements HubCache {
   }
 
   async sizeOf(repository: string, commit: string, file: string): Promise<number | undefined> {
-    const stat = this.fs.statSync(this.pointer(repository, commit, file), { throwIfNoEntry: false })
-    return stat?.isFile() ? stat.size : undefined
+    return this.fileSize(this.pointer(repository, commit, file))
   }
 
   async open(repository: string, commit: string, file: string): Promise<ByteSource | undefined> {
@@ -70,7 +69,7 @@ export class DiskCache implements HubCache {
     if (!this.fs.existsSync(snapshot)) return []
     return this.fs
       .readdirSync(snapshot, { recursive: true, encoding: 'utf8' })
-      .filter((file) => this.fs.statSync(`${snapshot}/${file}`, { throwIfNoEntry: false })?.isFile())
+      .filter((file) => this.fileSize(`${snapshot}/${file}`) !== undefined)
       .map((file) => file.replaceAll('\\', '/'))
       .sort()
   }
@@ -83,7 +82,7 @@ export class DiskCache implements HubCache {
   /** Where a file is, when it is there. */
   path(repository: string, commit: string, file: string): string | undefined {
     const path = this.pointer(repository, commit, file)
-    return this.fs.statSync(path, { throwIfNoEntry: false })?.isFile() ? path : undefined
+    return this.fileSize(path) === undefined ? undefined : path
   }
 
   async add(download: Download): Promise<void> {
@@ -111,8 +110,18 @@ export class DiskCache implements HubCache {
 
   /** Whether there is a blob of that size; a link into another store counts as what it leads to. */
   private isWhole(blob: string, size: number | undefined): boolean {
-    const stat = this.fs.statSync(blob, { throwIfNoEntry: false })
-    return stat?.isFile() === true && (size === undefined || stat.size === size)
+    const found = this.fileSize(blob)
+    return found !== undefined && (size === undefined || found === size)
+  }
+
+  /** Bytes of a file, undefined where there is none. */
+  private fileSize(path: string): number | undefined {
+    try {
+      const stat = this.fs.statSync(path)
+      return stat.isFile() ? stat.size : undefined
+    } catch {
+      return undefined
+    }
   }
 
   private async download(blob: string, download: Download): Promise<void> {

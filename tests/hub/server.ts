@@ -137,11 +137,14 @@ export async function startHub({
     if (path === '/api/whoami-v2')
       return user ? sendJson(send, { type: 'user', name: user, auth: { type: 'access_token' } }) : send(401)
 
-    const [, api, name, rest] = path.match(/^\/(api\/models\/)?((?:(?!resolve\/)[\w.-]+\/)?[\w.-]+)(?:\/(.*))?$/) ?? []
+    const api = path.startsWith('/api/models/')
+    const parts = path.slice(api ? '/api/models/'.length : 1).split('/')
+    const owned = contents.has(parts[0]) ? 1 : 2 // parts of the repository's name
+    const name = parts.slice(0, owned).join('/')
     const found = contents.get(name)
     const { private: secret, gated } = repositories[name] ?? {}
     if (!found || (secret && !user)) return send(user ? 404 : 401, { 'x-error-code': 'RepoNotFound' })
-    const [verb, asked = 'main', ...tail] = (rest ?? '').split('/')
+    const [verb = '', asked = 'main', ...tail] = parts.slice(owned)
     const revision = revisionOf(found, decodeURIComponent(asked))
     if (!revision) return send(404, { 'x-error-code': 'RevisionNotFound', 'x-error-message': 'Invalid rev id' })
     const file = tail.map(decodeURIComponent).join('/')
@@ -250,11 +253,7 @@ async function sendBlob(
   const piece = fault.slow === undefined ? 1 << 20 : 1 << 14
   for (let at = begin; at < end && !response.destroyed; at += piece) {
     const stop = Math.min(at + piece, end, begin + (fault.dropAfter ?? Number.POSITIVE_INFINITY))
-    const written = new Promise<void>((resolve) => {
-      if (response.write(all.subarray(at, stop), () => resolve())) resolve()
-      response.once('close', resolve)
-    })
-    await written
+    await new Promise<void>((resolve) => response.write(all.subarray(at, stop), () => resolve()))
     if (fault.slow) await new Promise((resolve) => setTimeout(resolve, fault.slow))
     if (fault.dropAfter !== undefined && stop - begin >= fault.dropAfter) {
       await new Promise((resolve) => setTimeout(resolve, 5)) // lets what was written out
