@@ -108,7 +108,7 @@ function scanRepository(path: string, folder: string): CachedRepoInfo {
     const commit = fs.readFileSync(`${path}/refs/${ref}`, 'utf8').trim()
     refs.set(commit, [...(refs.get(commit) ?? []), ref])
   }
-  const blobs = new Map<string, import('node:fs').Stats>()
+  const blobs = new Map<string, { size: number; atimeMs: number; mtimeMs: number }>()
   const revisions = entries(`${path}/snapshots`).map((commit_hash): CachedRevisionInfo => {
     const snapshot_path = `${path}/snapshots/${commit_hash}`
     if (!fs.statSync(snapshot_path).isDirectory()) throw wrong(`snapshots/${commit_hash}`, 'a directory', 'a file')
