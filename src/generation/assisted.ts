@@ -19,24 +19,34 @@ export interface Drafter {
   dispose(): void
 }
 
-/** Drafts what followed where the last tokens stood before (Saxena 2023). */
+/**
+ * Drafts what followed where the last tokens stood before (Saxena 2023). After a draft that was wrong the next ones are short, since
+ * judging tokens costs time: half again as many as were right, until one is right as a whole.
+ */
 export class PromptLookup implements Drafter {
+  private most: number
+
   constructor(
     private readonly count: number,
     private readonly largest: number,
-  ) {}
+  ) {
+    this.most = count
+  }
 
   draft(ids: readonly number[], most: number): Draft {
     for (let size = Math.min(this.largest, ids.length - 1); size > 0; size--) {
       const last = ids.slice(-size)
       for (let at = 0; at + size < ids.length; at++)
         if (last.every((id, i) => ids[at + i] === id))
-          return { ids: ids.slice(at + size, at + size + Math.min(this.count, most)), probabilities: null }
+          return { ids: ids.slice(at + size, at + size + Math.min(this.most, most)), probabilities: null }
     }
     return { ids: [], probabilities: null }
   }
 
-  judge(): void {}
+  judge(accepted: number, drafted: number): void {
+    if (drafted === 0) return
+    this.most = accepted === drafted ? Math.min(this.count, 3 * drafted) : Math.max(1, Math.ceil(1.5 * accepted))
+  }
 
   dispose(): void {}
 }
