@@ -1,5 +1,5 @@
 // Measures rushlight and its peers side by side, round by round, and prints the ratios as a table.
-//   node benchmarks/run.mjs [matmul|minilm|smollm2|train|bandwidth|cold|runtimes …] [--rounds 3] [--seconds 1]
+//   node benchmarks/run.mjs [matmul|minilm|smollm2|train|bandwidth|download|cold|runtimes …] [--rounds 3] [--seconds 1]
 //                           [--runtime node-24|node|deno|bun] [--write]
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
@@ -48,6 +48,7 @@ const works = {
   smollm2: [...bothBuilds('ours/smollm2.mjs'), script('peers/llama-cpp.mjs'), script('peers/wllama.mjs')],
   train: [...bothBuilds('ours/train.mjs'), script('peers/torch_train.py')],
   bandwidth: [...bothBuilds('ours/bandwidth.mjs'), script('ours/copy.mjs')],
+  download: ['ours/download.mjs', 'peers/curl.mjs'].map((path) => script(path, { threads: [1] })),
   cold: [script('ours/cold.mjs', { threads: [1] })],
   runtimes: found.flatMap((runtime) => [
     script('ours/cold.mjs', { threads: [1], runtime }),

@@ -18,6 +18,7 @@ const targets = [
   { ours: /relaxed/, work: /^(decode|prefill)/, threads: 'best', peer: 'wllama', least: 5 },
   { ours: /relaxed/, work: /^training step/, peer: 'PyTorch', least: 0.45 },
   { ours: /./, work: /, 4M$/, peer: 'memory copy', least: 0.6 },
+  { ours: /./, work: /^download/, peer: 'curl, sha256sum', least: 0.7 },
   { ours: /./, work: /^cold start/, peer: 'budget', least: 1 },
 ]
 
