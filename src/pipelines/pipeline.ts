@@ -84,12 +84,13 @@ export async function pipeline<T extends keyof Pipelines>(
   const entries = Object.entries(rest).filter(([, value]) => value !== undefined)
   const loading = { ...Object.fromEntries(entries.filter(([key]) => LOADING.includes(key))), ...model_kwargs }
   const calling = Object.fromEntries(entries.filter(([key]) => !LOADING.includes(key)))
+  const hub = Object.fromEntries(Object.entries(loading).filter(([key]) => HUB_OPTIONS.includes(key)))
   const [unused] = Object.keys(loading)
   if (typeof source !== 'string' && unused !== undefined)
     throw new RushlightError(`pipeline: the model is loaded already, so ${unused} has no effect. Hint: give its path`)
   const loaded = typeof source === 'string' ? await load(source, loading) : source
   try {
-    return create(loaded, await tokenizerOf(source, tokenizer), calling) as Pipelines[T]
+    return create(loaded, await tokenizerOf(source, tokenizer, hub), calling) as Pipelines[T]
   } catch (error) {
     if (loaded !== source) loaded.dispose() // ours alone
     throw error
@@ -99,11 +100,12 @@ export async function pipeline<T extends keyof Pipelines>(
 async function tokenizerOf(
   model: string | PreTrainedModel,
   given: string | PreTrainedTokenizer | undefined,
+  hub: HubOptions,
 ): Promise<PreTrainedTokenizer> {
   if (given instanceof PreTrainedTokenizer) return given
   const path = given ?? (typeof model === 'string' ? model : undefined)
   if (path === undefined)
     throw new RushlightError('pipeline: a loaded model needs its tokenizer too. Hint: { model, tokenizer }')
   const { AutoTokenizer } = await import('../tokenizers/auto.ts')
-  return AutoTokenizer.from_pretrained(path)
+  return AutoTokenizer.from_pretrained(path, hub)
 }

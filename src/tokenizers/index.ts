@@ -4,7 +4,6 @@ export { BpeTrainer, type BpeTrainerOptions } from './bpe-trainer.ts'
 export type { ChatMessage, ChatTemplate } from './chat.ts'
 export { BatchEncoding, type Encoded } from './encoding.ts'
 export type { AddedToken, TokenContent, TokenizerConfig, TokenizerJson } from './format.ts'
-export { tokenizerFromGguf } from './gguf.ts'
 export { StreamDecoder } from './stream.ts'
 export {
   type ChatOptions,

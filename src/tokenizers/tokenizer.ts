@@ -14,7 +14,14 @@ import {
   truncate,
   type TruncationStrategy,
 } from './batch.ts'
-import { type ChatMessage, type ChatTemplate, type ChatVariables, chooseTemplate, renderChat } from './chat.ts'
+import {
+  type ChatMessage,
+  type ChatTemplate,
+  type ChatVariables,
+  chooseTemplate,
+  loadTemplateEngine,
+  templateEngine,
+} from './chat.ts'
 import { cleanUp } from './decoders.ts'
 import { BatchEncoding, type Encoded, rowsToTensor } from './encoding.ts'
 import { Engine } from './engine.ts'
@@ -492,6 +499,11 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
 
   // ---- chats
 
+  /** Loads what renders chat templates. from_pretrained does so; a tokenizer made by hand needs it before apply_chat_template. */
+  static async load_template_engine(): Promise<void> {
+    await loadTemplateEngine()
+  }
+
   /** The template that apply_chat_template would use. */
   get_chat_template(chat_template?: string | null, tools?: readonly object[] | null): string {
     return chooseTemplate(this.chat_template, chat_template, tools != null)
@@ -541,8 +553,9 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
       throw new RushlightError('apply_chat_template: expected at least one message, found none')
     const template = this.get_chat_template(chat_template, variables.tools)
     const continued = continue_final_message === true ? 'content' : continue_final_message || null
+    const engine = templateEngine()
     const render = (messages: readonly ChatMessage[]) =>
-      renderChat(
+      engine.renderChat(
         template,
         messages,
         { add_generation_prompt: false, ...this.special_tokens_map, ...variables },

@@ -243,8 +243,8 @@ test('what cannot be loaded says what was looked for', async () => {
       (error) => (error as Error).message,
     )
   assert.match(
-    await message(AutoTokenizer.from_pretrained('nobody/nothing')),
-    /nobody\/nothing: there is no such directory/,
+    await message(AutoTokenizer.from_pretrained('./nobody/nothing')),
+    /nobody\/nothing: there is no such local directory/,
   )
   assert.match(
     await message(AutoTokenizer.from_pretrained('nothing.gguf')),
