@@ -9,7 +9,7 @@ import {
   RepositoryNotFoundError,
   RevisionNotFoundError,
 } from './errors.ts'
-import { endpoint, env } from './settings.ts'
+import { env, inBrowser } from './settings.ts'
 
 /** A longer `Retry-After` than this, in milliseconds, is told to the user rather than waited for. */
 const PATIENCE = 120_000
@@ -201,14 +201,12 @@ export async function ask(url: string, request: HubRequest, attempts?: number): 
 }
 
 async function follow(url: URL, request: HubRequest, signal: AbortSignal): Promise<Response> {
-  const home = new URL(endpoint()).origin
+  let { token } = request // every request begins at the endpoint
   for (let hops = 0; hops <= REDIRECTS; hops++) {
-    const headers: Record<string, string> = {
-      'accept-encoding': 'identity',
-      'user-agent': `rushlight/${version}`,
-      ...request.headers,
-    }
-    if (request.token !== undefined && url.origin === home) headers.authorization = `Bearer ${request.token}`
+    const headers: Record<string, string> = { ...request.headers }
+    // In a browser these are its own, and a page that sets them must ask first whether it may.
+    if (!inBrowser) Object.assign(headers, { 'accept-encoding': 'identity', 'user-agent': `rushlight/${version}` })
+    if (token !== undefined) headers.authorization = `Bearer ${token}`
     const { method = 'GET', body } = request
     const response = await (env.fetch ?? fetch)(url, { method, headers, body, signal, redirect: 'manual' })
     const location = response.status >= 300 && response.status < 400 ? response.headers.get('location') : null
@@ -224,6 +222,7 @@ async function follow(url: URL, request: HubRequest, signal: AbortSignal): Promi
         `${request.name}: the server redirects to ${next.protocol}, which is refused`,
         response.status,
       )
+    if (next.origin !== url.origin) token = undefined // nor does it come back when a redirect does
     url = next
   }
   throw new HfHubHTTPError(`${request.name}: more than ${REDIRECTS} redirects`, 0)

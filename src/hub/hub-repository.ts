@@ -4,7 +4,7 @@ import type { ByteSource } from '../io/source.ts'
 import type { ProgressCallback } from '../util/progress.ts'
 import { warn } from '../util/warn.ts'
 import type { HubCache } from './cache.ts'
-import { EntryNotFoundError, LocalEntryNotFoundError } from './errors.ts'
+import { EntryNotFoundError, HubError, LocalEntryNotFoundError, RevisionNotFoundError } from './errors.ts'
 import { isCommit } from './names.ts'
 import { type FileMetadata, isOutage, metadataOf, type MissingFile, remoteBytes, revisionInfo } from './remote.ts'
 import { Tracker } from './tracking.ts'
@@ -66,13 +66,19 @@ export class HubRepository extends Repository {
         await this.learn(path, found)
         return this
       } catch (error) {
-        if (!isOutage(error) || cached === undefined || force) throw error
+        if (cached === undefined || force || !(await this.mayUse(cached, error))) throw error
         warn(`${(error as Error).message}. What the cache has is used`)
         this.offline = true
       }
     if (cached === undefined) throw this.absent(path)
     this.commit = cached
     return this
+  }
+
+  /** Whether the cache is to answer instead of an error: as in Python of any kind, but for a revision that is not there. */
+  private async mayUse(commit: string, error: unknown): Promise<boolean> {
+    if (!(error instanceof HubError) || error instanceof RevisionNotFoundError) return false
+    return isOutage(error) || (await this.access.cache.list(this.name, commit)).length > 0
   }
 
   protected async find(file: string): Promise<boolean> {

@@ -71,6 +71,7 @@ export function scan_cache_dir(cache_dir: string = env.cacheDir): HFCacheInfo {
   for (const folder of fs.readdirSync(cache_dir).sort()) {
     if (folder.startsWith('.') || folder === 'CACHEDIR.TAG' || IGNORED.has(folder)) continue
     const path = `${cache_dir}/${folder}`
+    if (fs.existsSync(`${path}/.huggingface-shared-blobs`)) continue // Python's store, which blobs of many repositories lead to
     try {
       repos.push(scanRepository(path, folder))
     } catch (error) {

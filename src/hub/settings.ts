@@ -1,4 +1,5 @@
 // Where the Hub and its cache are: the environment variables of Python's huggingface_hub, and transformers.js's `env`.
+import { UnsupportedOptionError } from '../util/errors.ts'
 import { builtin, environment } from '../util/platform.ts'
 import { version } from '../version.ts'
 
@@ -59,13 +60,14 @@ export function downloadTimeout(): number {
   return 1000 * (Number(environment('HF_HUB_DOWNLOAD_TIMEOUT')) || 10)
 }
 
-const inBrowser = builtin('node:fs') === undefined
+/** Whether there is no file system: what surrounds us is a browser, or like one. */
+export const inBrowser = builtin('node:fs') === undefined
 const withSlash = (url: string) => url.replace(/\/*$/, '/')
 let remoteHost: string | undefined
 let cacheDir: string | undefined
 
-/** The settings that transformers.js has under this name. They count from the next call on. */
-export const env = {
+/** The settings that transformers.js has under this name. They count from the next call on; setting one that there is not throws. */
+export const env = Object.preventExtensions({
   /** rushlight's version. */
   version,
   /** Whether files may be downloaded; without, only the cache and local directories are read. */
@@ -103,7 +105,13 @@ export const env = {
   fetch: undefined as typeof fetch | undefined,
   /** How often a failing request is made again, and the milliseconds between: doubled each time, never above the most. */
   retries: { attempts: 5, base: 1000, most: 8000 },
-}
+  /** transformers.js's way to ONNX Runtime. @throws UnsupportedOptionError */
+  get backends(): never {
+    throw new UnsupportedOptionError(
+      'env.backends: there is no ONNX Runtime here. Hint: init({ threads }) sets the threads',
+    )
+  },
+})
 
 /** The Hub's address, without a slash at its end. */
 export function endpoint(): string {

@@ -2,10 +2,19 @@
 import { environment } from './platform.ts'
 import { get_verbosity } from './warn.ts'
 
-/** What a `progress_callback` is told: of each file `initiate`, `download`, `progress` …, `done`; at the end `ready`. */
+/** What a `progress_callback` is told: of each file `initiate`, `download`, `progress` … (each after a `progress_total`), `done`; at the end `ready`. */
 export type ProgressInfo =
   | { status: 'initiate' | 'download' | 'done'; name: string; file: string }
   | { status: 'progress'; name: string; file: string; progress: number; loaded: number; total: number }
+  | {
+      /** All files of the repository that were begun, together. */
+      status: 'progress_total'
+      name: string
+      progress: number
+      loaded: number
+      total: number
+      files: Record<string, { loaded: number; total: number }>
+    }
   | { status: 'ready'; task: string; model: string }
 
 export type ProgressCallback = (info: ProgressInfo) => void
@@ -98,7 +107,8 @@ export class ProgressBars {
     const numbers = `${share === undefined ? '' : `${Math.floor(100 * share)}`.padStart(3)}${share === undefined ? '' : '% '}${bytesOf(loaded)}${total === undefined ? '' : ` of ${bytesOf(total)}`}${rate}`
     const columns = Math.max(20, (this.terminal.columns || 80) - 1)
     const room = columns - numbers.length - 2
-    const name = shortened(label, Math.max(8, Math.min(label.length, Math.floor(room * 0.6))))
+    const plain = label.replace(/[\x00-\x1f\x7f-\x9f]/g, '?') // a repository's names are not for the terminal to obey
+    const name = shortened(plain, Math.max(8, Math.min(plain.length, Math.floor(room * 0.6))))
     const width = Math.min(30, room - name.length - 1)
     const full = Math.round((share ?? 0) * width)
     const bar = share !== undefined && width >= 5 ? ` ${'█'.repeat(full)}${'░'.repeat(width - full)}` : ''

@@ -177,6 +177,10 @@ test('the token goes to the endpoint alone, and into no error', async () => {
   await rejects(download({ token }), HfHubHTTPError, /./)
   assert.ok(elsewhere.requests.length > 0)
   for (const { headers } of elsewhere.requests) assert.is(headers.authorization, undefined)
+  hub.faults.splice(0, 1, { method: 'GET', origin: 'hub', redirect: `${elsewhere.url}/x`, times: 1 })
+  elsewhere.faults.push({ redirect: `${hub.url}/tests/tiny/resolve/main/config.json` })
+  await hf_hub_download('tests/tiny', 'config.json', { cache_dir: join(cache, 'back'), token })
+  assert.is(hub.requests.at(-1)?.headers.authorization, undefined, 'nor after a redirect that leads back')
   await elsewhere.close()
   for (const fault of [
     { status: 403, headers: { 'x-error-message': `no rights for ${token}` } },

@@ -252,6 +252,26 @@ test('without network the cache answers, and says what it lacks', async () => {
   assert.is(hub.requests.length, 2, 'one attempt each, since there is something to fall back on')
 })
 
+test('what the cache has is used when the Hub refuses, as in Python; a revision that is not there is an error', async () => {
+  const open = (options = {}) => openRepository('tests/private', { cache_dir: cache, ...options })
+  await (await open({ token: 'hf_test' })).text('config.json')
+  set_verbosity('error')
+  for (const token of [false, 'hf_expired'])
+    assert.equal(await (await open({ token })).json('config.json'), { secret: true })
+  set_verbosity('warning')
+  await rejects(open({ token: false, force_download: true }), RepositoryNotFoundError, /./)
+  await rejects(open({ token: false, revision: '0'.repeat(40) }), RepositoryNotFoundError, /./)
+  await rejects(open({ token: 'hf_test', revision: 'v9' }), RevisionNotFoundError, /./)
+})
+
+test('env takes no setting that there is not', () => {
+  assert.throws(
+    () => env.backends,
+    (error: Error) => error instanceof UnsupportedOptionError,
+  )
+  assert.throws(() => Object.assign(env, { useFS: true }), /useFS/)
+})
+
 test('where the cache is: HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME, ~', () => {
   const none = {
     HF_HUB_CACHE: undefined,
@@ -303,6 +323,8 @@ test('scan_cache_dir tells what is there, and removes revisions', async () => {
   await hf_hub_download('tests/tiny', 'model.safetensors', { cache_dir: cache, revision: 'refs/pr/1' })
   await hf_hub_download('solo', 'config.json', { cache_dir: cache })
   mkdirSync(join(cache, 'nonsense'))
+  mkdirSync(join(cache, 'blobs/aa'), { recursive: true })
+  writeFileSync(join(cache, 'blobs/.huggingface-shared-blobs'), '1\n') // Python's store for all repositories
   const info = scan_cache_dir(cache)
   assert.equal(
     info.repos.map(({ repo_id, nb_files, size_on_disk }) => [repo_id, nb_files, size_on_disk]),
@@ -334,6 +356,8 @@ test('progress_callback is told what transformers.js tells', async () => {
   await bytesOf(repository, 'model.safetensors')
   const [first, second, ...rest] = told
   const last = rest.pop()
+  const totals = rest.filter(({ status }) => status === 'progress_total')
+  const each = rest.filter(({ status }) => status === 'progress')
   const of = { name: 'tests/tiny', file: 'model.safetensors' }
   assert.equal(
     [first, second, last],
@@ -343,13 +367,30 @@ test('progress_callback is told what transformers.js tells', async () => {
       { status: 'done', ...of },
     ],
   )
-  assert.equal(rest.at(-1), { status: 'progress', ...of, progress: 100, loaded: WEIGHTS.length, total: WEIGHTS.length })
-  assert.ok(rest.every((info) => info.status === 'progress' && info.total === WEIGHTS.length))
+  const whole = { loaded: WEIGHTS.length, total: WEIGHTS.length }
+  assert.equal(each.at(-1), { status: 'progress', ...of, progress: 100, ...whole })
+  assert.ok(each.every((info) => info.status === 'progress' && info.total === WEIGHTS.length))
+  assert.is(totals.length + each.length, rest.length)
+  const files = { 'model.safetensors': whole }
+  assert.equal(totals.at(-1), { status: 'progress_total', name: 'tests/tiny', progress: 100, ...whole, files })
+  await bytesOf(repository, 'config.json')
+  const sum = { loaded: WEIGHTS.length + 23, total: WEIGHTS.length + 23 }
+  assert.equal(
+    told.findLast(({ status }) => status === 'progress_total'),
+    {
+      status: 'progress_total',
+      name: 'tests/tiny',
+      progress: 100,
+      ...sum,
+      files: { ...files, 'config.json': { loaded: 23, total: 23 } },
+    },
+    'two files together',
+  )
   told.length = 0
   await bytesOf(await openRepository('tests/tiny', options), 'model.safetensors')
   assert.equal(
     told.map(({ status }) => status),
-    ['initiate', 'download', 'progress', 'done'],
+    ['initiate', 'download', 'progress_total', 'progress', 'done'],
     'of the cache too',
   )
 })
