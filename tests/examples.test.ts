@@ -1,10 +1,12 @@
 // The examples run, as a user would run them, on the built package.
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { execFile, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { startHub } from './hub/server.ts'
 
 function run(script: string, ...args: string[]): string {
   const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...args], { encoding: 'utf8' })
@@ -18,6 +20,35 @@ if (existsSync('dist/index.js')) {
     assert.match(out, /million parameters, loaded in \d+ ms/)
     assert.match(out, /ROMEO:\nWhat light is this,[\s\S]{200,}/)
     assert.match(out, /\d+ tokens per second, \d+ MiB at most/)
+  })
+
+  test('the quickstart, from a Hub, and then without one', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'rushlight-quickstart-'))
+    const model = 'examples/train-shakespeare/model'
+    const files = Object.fromEntries(
+      readdirSync(model).map((file) => [
+        file,
+        { content: readFileSync(join(model, file)), lfs: file.endsWith('.safetensors') },
+      ]),
+    )
+    const hub = await startHub({ repositories: { 'HuggingFaceTB/SmolLM2-135M-Instruct': { files } } })
+    const quickstart = async (more: Record<string, string>) => {
+      const env = { ...process.env, HF_ENDPOINT: hub.url, HF_HOME: folder, ...more }
+      const { stdout } = await promisify(execFile)(process.execPath, ['examples/quickstart.mjs'], { env })
+      return stdout.split('The secret to baking a good cake is ')
+    }
+    try {
+      const [nothing, first, second] = await quickstart({})
+      assert.is(nothing, '')
+      assert.ok(first.length > 10 && second.length > first.length, `${first}${second}`)
+      const asked = hub.requests.length
+      assert.ok(asked > 0)
+      assert.is((await quickstart({ HF_HUB_OFFLINE: '1' })).length, 3)
+      assert.is(hub.requests.length, asked, 'the second time everything comes from the cache')
+    } finally {
+      await hub.close()
+      rmSync(folder, { recursive: true, force: true })
+    }
   })
 
   test('training goes on from its checkpoint as if it had not stopped', () => {

@@ -6,12 +6,12 @@ import { AutoTokenizer } from '../tokenizers/auto.ts'
 import { builtin } from '../util/platform.ts'
 import { init } from '../wasm/index.ts'
 
-const HELP = `Usage: rushlight generate --model PATH [options] "prompt"
+const HELP = `Usage: rushlight generate --model NAME [options] "prompt"
 
-Streams text from a model: a directory in Hugging Face's layout, or a .gguf file.
+Streams text from a model: a repository of the Hub, a directory in its layout, or a .gguf file.
 A model with a chat template answers the prompt as a chat; --raw continues it as it stands.
 
-  -m, --model PATH            directory or .gguf file
+  -m, --model NAME            repository of the Hub, directory, or .gguf file
   -n, --max-new-tokens N      at most so many tokens (default 256)
       --do-sample             sample (implied by the sampling options below)
   -t, --temperature X         above 0; lower is more certain
@@ -22,7 +22,7 @@ A model with a chat template answers the prompt as a chat; --raw continues it as
       --seed N                the same text each time
       --system TEXT           a system message in front of the chat
       --raw                   no chat template
-      --dtype NAME            auto, float32, bfloat16 or float16 (default auto: the file's own)
+      --dtype NAME            auto, float32, bfloat16, float16, q8 or q4 (default auto: the file's own)
       --threads N             default: every core
   -q, --quiet                 no speed report at the end
   -h, --help                  this`
@@ -59,11 +59,11 @@ async function run(args: string[]): Promise<void> {
     allowPositionals: true,
   })
   if (values.help) return console.log(HELP)
-  if (!values.model) throw new Error('--model is missing. Hint: rushlight generate --model PATH "prompt"')
+  if (!values.model) throw new Error('--model is missing. Hint: rushlight generate --model NAME "prompt"')
   if (positionals.length !== 1)
     throw new Error(
       positionals.length === 0
-        ? 'the prompt is missing. Hint: rushlight generate --model PATH "prompt"'
+        ? 'the prompt is missing. Hint: rushlight generate --model NAME "prompt"'
         : `expected one prompt, found ${positionals.length}. Hint: put it in quotes`,
     )
   if (values.threads !== undefined) await init({ threads: numberOf('threads', values.threads) })

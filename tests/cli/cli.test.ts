@@ -74,7 +74,7 @@ test('errors are one clear line and exit code 1', () => {
   refused(/there is no command 'generat'.*Hint: rushlight --help/, 'generat')
   refused(/--model is missing/, 'generate', 'hello')
   refused(/the prompt is missing/, 'generate', '--model', model)
-  refused(/no-such-folder/, 'generate', '--model', 'no-such-folder', 'hello')
+  refused(/no-such-folder/, 'generate', '--model', './no-such-folder', 'hello')
   refused(/no-such\.gguf/, 'generate', '--model', 'no-such.gguf', 'hello')
   refused(
     /--temperature: expected a number, found 'warm'/,
