@@ -30,7 +30,7 @@ export async function best(run, seconds) {
   return fastest
 }
 
-/** Prints one figure. `unit` says which way is better: ms is a time, all others are rates. */
+/** Prints one figure. `unit` says which way is better: ms and MB are the better the less, all others are rates. */
 export function report({ who, work, threads, value, unit }) {
   console.log(JSON.stringify({ who, work, threads, value: Number(value.toPrecision(4)), unit }))
 }
@@ -49,6 +49,9 @@ export const MINILM_SHAPES = [
 /** The prompt and the answer of the SmolLM2 benchmarks, in tokens. */
 export const PREFILL = 256
 export const DECODE = 64
+
+/** What a process that starts cold is asked to go on with. */
+export const COLD_PROMPT = 'The secret to baking a good cake is'
 
 /** `count` numbers in (-1, 1), the same each time. */
 export function numbers(count, seed = 1) {

@@ -46,6 +46,13 @@ const works = {
     script('peers/onnxruntime.mjs', { args: ['node', 'minilm'] }),
   ],
   smollm2: [...bothBuilds('ours/smollm2.mjs'), script('peers/llama-cpp.mjs'), script('peers/wllama.mjs')],
+  decode: [...bothBuilds('ours/decode-bf16.mjs'), ...bothBuilds('ours/long-context.mjs')],
+  load: [
+    script('ours/cold-load.mjs'),
+    script('peers/llama-cpp-cold.mjs'),
+    script('ours/load-heap.mjs', { threads: [1] }),
+    script('ours/big-load.mjs', { threads: [2] }),
+  ],
   train: [...bothBuilds('ours/train.mjs'), script('peers/torch_train.py')],
   bandwidth: [...bothBuilds('ours/bandwidth.mjs'), script('ours/copy.mjs')],
   download: ['ours/download.mjs', 'peers/curl.mjs'].map((path) => script(path, { threads: [1] })),

@@ -1,6 +1,6 @@
 // Figures, the best of each, and the tables made of them.
 
-// The ratios to reach: ours over the peer's (of times, the inverse). `threads: 'best'` lets each side choose its number of threads.
+// The ratios to reach: ours over the peer's (of times and sizes, the inverse). `threads: 'best'` lets each side choose its number of threads.
 const targets = [
   { ours: /relaxed/, work: /^matmul/, peer: 'register loop, relaxed', least: 0.88 },
   { ours: /simd/, work: /^matmul/, peer: 'register loop, simd', least: 0.88 },
@@ -19,13 +19,18 @@ const targets = [
   { ours: /relaxed/, work: /^training step/, peer: 'PyTorch', least: 0.45 },
   { ours: /./, work: /, 4M$/, peer: 'memory copy', least: 0.6 },
   { ours: /./, work: /^download/, peer: 'curl, sha256sum', least: 0.7 },
+  { ours: /relaxed/, work: /^decode, bfloat16/, peer: 'itself, float32', least: 1.7 },
+  { ours: /relaxed/, work: /^decode at 4,000/, peer: 'itself, at 100', least: 0.6 },
+  { ours: /./, work: /^cold load/, peer: 'node-llama-cpp', least: 1 },
+  { ours: /./, work: /^heap while loading/, peer: 'weights and 64 MiB', least: 1 },
+  { ours: /./, work: /^big load, peak memory/, peer: 'weights', least: 0.87 }, // 1 / 1.15
   { ours: /./, work: /^cold start/, peer: 'budget', least: 1 },
 ]
 
 const isOurs = ({ who }) => who.startsWith('rushlight')
-const isTime = ({ unit }) => unit === 'ms'
-const better = (a, b) => (isTime(a) ? a.value < b.value : a.value > b.value)
-const ratio = (ours, peer) => (isTime(ours) ? peer.value / ours.value : ours.value / peer.value)
+const isLess = ({ unit }) => unit === 'ms' || unit === 'MB' // the less, the better
+const better = (a, b) => (isLess(a) ? a.value < b.value : a.value > b.value)
+const ratio = (ours, peer) => (isLess(ours) ? peer.value / ours.value : ours.value / peer.value)
 const show = ({ value, unit }) => `${value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${unit}`
 const table = (...rows) =>
   rows.length > 1

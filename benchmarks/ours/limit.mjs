@@ -1,10 +1,14 @@
 // The most that WebAssembly SIMD can do here: multiply-adds between registers, nothing loaded, nothing stored.
 //   node benchmarks/ours/limit.mjs [--threads N] [--build relaxed|simd]
+import { setFlagsFromString } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import asc from 'assemblyscript/asc'
 import { options, report } from '../measure.mjs'
 
 const { threads, seconds, build } = options()
+// Node 20 has relaxed SIMD behind a flag, which workers inherit; newer ones no longer know it.
+if (Number.parseInt(process.versions.v8, 10) <= 11) setFlagsFromString('--experimental-wasm-relaxed-simd')
+
 const LANES = 4
 const ACCUMULATORS = 10
 const ROUNDS = 2_000_000 // a few milliseconds a call
