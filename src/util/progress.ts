@@ -105,11 +105,12 @@ export class ProgressBars {
     const rate = speed > 0 ? ` ${bytesOf(speed)}/s${left}` : ''
     const share = total ? Math.min(1, loaded / total) : undefined
     const numbers = `${share === undefined ? '' : `${Math.floor(100 * share)}`.padStart(3)}${share === undefined ? '' : '% '}${bytesOf(loaded)}${total === undefined ? '' : ` of ${bytesOf(total)}`}${rate}`
-    const columns = Math.max(20, (this.terminal.columns || 80) - 1)
-    const room = columns - numbers.length - 2
+    const columns = (this.terminal.columns || 80) - 1
+    // Columns of their own, so that bars stand below each other: the name, the bar, the numbers (at most 40 characters).
+    const wide = Math.max(8, Math.min(40, Math.floor(columns * 0.38)))
+    const width = Math.min(30, columns - wide - 42)
     const plain = label.replace(/[\x00-\x1f\x7f-\x9f]/g, '?') // a repository's names are not for the terminal to obey
-    const name = shortened(plain, Math.max(8, Math.min(plain.length, Math.floor(room * 0.6))))
-    const width = Math.min(30, room - name.length - 1)
+    const name = shortened(plain, wide).padEnd(wide)
     const full = Math.round((share ?? 0) * width)
     const bar = share !== undefined && width >= 5 ? ` ${'█'.repeat(full)}${'░'.repeat(width - full)}` : ''
     return `${name}${bar} ${numbers}`.slice(0, columns)
