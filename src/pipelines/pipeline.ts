@@ -90,7 +90,9 @@ export async function pipeline<T extends keyof Pipelines>(
     throw new RushlightError(`pipeline: the model is loaded already, so ${unused} has no effect. Hint: give its path`)
   const loaded = typeof source === 'string' ? await load(source, loading) : source
   try {
-    return create(loaded, await tokenizerOf(source, tokenizer, hub), calling) as Pipelines[T]
+    const made = create(loaded, await tokenizerOf(source, tokenizer, hub), calling) as Pipelines[T]
+    if (typeof source === 'string') rest.progress_callback?.({ status: 'ready', task, model: source })
+    return made
   } catch (error) {
     if (loaded !== source) loaded.dispose() // ours alone
     throw error

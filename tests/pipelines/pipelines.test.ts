@@ -1,10 +1,15 @@
 // Pipelines on the model that ships in the repository: texts, chats, lists, options, errors.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { env } from '../../src/hub/index.ts'
 import { AutoModelForCausalLM } from '../../src/models/index.ts'
 import { pipeline } from '../../src/pipelines/pipeline.ts'
 import { AutoTokenizer } from '../../src/tokenizers/index.ts'
 import { heapUsage } from '../../src/wasm/index.ts'
+import { startHub } from '../hub/server.ts'
 
 const path = 'examples/train-shakespeare/model'
 
@@ -112,6 +117,42 @@ test('text-generation: ids, a prefix, a last message that is continued, a prompt
   )
   await refused(pipe(long, { handle_long_generation: 'hole', max_new_tokens: most }), /do not fit the model/)
   pipe.dispose()
+})
+
+test('a task alone takes its own model from the Hub', async () => {
+  const files = Object.fromEntries(
+    readdirSync(path).map((file) => [
+      file,
+      { content: readFileSync(join(path, file)), lfs: file.endsWith('.safetensors') },
+    ]),
+  )
+  const hub = await startHub({ repositories: { 'HuggingFaceTB/SmolLM2-135M-Instruct': { files } } })
+  const cache_dir = mkdtempSync(join(tmpdir(), 'rushlight-pipeline-'))
+  const { remoteHost } = env
+  const { warn } = console
+  const warned: string[] = []
+  const told: string[] = []
+  env.remoteHost = hub.url
+  console.warn = (text: string) => void warned.push(text)
+  try {
+    const pipe = await pipeline('text-generation', null, {
+      cache_dir,
+      dtype: 'bfloat16',
+      progress_callback: ({ status }: { status: string }) => void told.push(status),
+    })
+    const [{ generated_text }] = (await pipe('ROMEO', { max_new_tokens: 4, seed: 1 })) as { generated_text: string }[]
+    assert.ok(generated_text.startsWith('ROMEO') && generated_text.length > 6)
+    pipe.dispose()
+    assert.match(warned[0], /no model is given, taking HuggingFaceTB\/SmolLM2-135M-Instruct/)
+    for (const status of ['initiate', 'download', 'progress', 'done', 'ready']) assert.ok(told.includes(status), status)
+    const offline = await pipeline('text-generation', { cache_dir, local_files_only: true })
+    offline.dispose()
+  } finally {
+    console.warn = warn
+    env.remoteHost = remoteHost
+    await hub.close()
+    rmSync(cache_dir, { recursive: true, force: true })
+  }
 })
 
 test('errors a newcomer meets', async () => {
