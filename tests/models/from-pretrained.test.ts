@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import '../../src/generation/generate.ts'
+import { env } from '../../src/hub/index.ts'
 import {
   AutoConfig,
   AutoModel,
@@ -21,6 +22,7 @@ import { tidy } from '../../src/tensor/scope.ts'
 import { AutoTokenizer } from '../../src/tokenizers/index.ts'
 import { RushlightError } from '../../src/util/errors.ts'
 import { heapUsage } from '../../src/wasm/index.ts'
+import { startHub } from '../hub/server.ts'
 
 const golden = 'tests/golden/models'
 const small = `${golden}/llama-mha`
@@ -195,6 +197,58 @@ test('q8 and q4: linear layers are rounded while loading, embeddings to 8 bits, 
   }
   assert.is(plain, before)
   assert.is(heapUsage().used, before)
+})
+
+test('of the Hub: what can never fit is refused before it is downloaded, and a branch is found', async () => {
+  const config = readFileSync(`${small}/config.json`, 'utf8')
+  const index = {
+    metadata: { total_size: 2.5e10 },
+    weight_map: { 'model.norm.weight': 'model-00001-of-00002.safetensors' },
+  }
+  const hub = await startHub({
+    repositories: {
+      'someone/huge': {
+        files: {
+          'config.json': JSON.stringify({ ...JSON.parse(config), dtype: 'bfloat16' }),
+          'model.safetensors.index.json': JSON.stringify(index),
+          'model-00001-of-00002.safetensors': { content: new Uint8Array(1000), lfs: true },
+        },
+      },
+      'someone/small': {
+        files: { 'README.md': 'See the branch dev.' },
+        branches: {
+          dev: {
+            'config.json': config,
+            'model.safetensors': { content: readFileSync(`${small}/model.safetensors`), lfs: true },
+          },
+        },
+      },
+    },
+  })
+  const cache_dir = join(folder, 'hub')
+  const { remoteHost } = env
+  env.remoteHost = hub.url
+  try {
+    await refused(
+      load('someone/huge', { cache_dir }),
+      /someone\/huge as LlamaForCausalLM needs 23.28 GiB.*Hint: a smaller dtype/,
+    )
+    await refused(load('someone/huge', { cache_dir, dtype: 'q4' }), /needs 6.55 GiB/)
+    assert.ok(!hub.requests.some(({ method, path }) => method === 'GET' && path.includes('model-00001')))
+    await refused(load('someone/small', { cache_dir }), /config\.json/)
+    const model = await load('someone/small', { cache_dir, revision: 'dev' })
+    const found = await AutoConfig.from_pretrained('someone/small', {
+      cache_dir,
+      revision: 'dev',
+      local_files_only: true,
+    })
+    assert.is(found.vocab_size, model.config.vocab_size)
+    model.dispose()
+    await refused(load('someone/nobody', { cache_dir }), /someone\/nobody/, /no local directory/)
+  } finally {
+    env.remoteHost = remoteHost
+    await hub.close()
+  }
 })
 
 test('output_attentions: with eager attention each layer tells its weights, with the fused one it is refused', async () => {
