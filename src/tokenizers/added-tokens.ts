@@ -2,8 +2,13 @@
 import type { AddedToken } from './format.ts'
 import { endOfText } from './normalizers.ts'
 
-/** A part of a text: an added token's id, or text that is still to be tokenized. */
-export type Section = number | string
+/** A part of a text: an added token's, or one that is still to be tokenized. */
+export interface Section {
+  start: number
+  end: number
+  /** Id of the added token. */
+  id?: number
+}
 
 interface Node {
   token?: AddedToken
@@ -29,7 +34,7 @@ export class AddedTokenFinder {
 
   /** Cuts a text at its added tokens. @param skipped tokens that are left in the text */
   split(text: string, skipped?: (token: AddedToken) => boolean): Section[] {
-    if (this.root.next.size === 0) return text === '' ? [] : [text]
+    if (this.root.next.size === 0) return text === '' ? [] : [{ start: 0, end: text.length }]
     const sections: Section[] = []
     let start = 0 // of the text that is not yet in a section
     let at = 0
@@ -44,12 +49,12 @@ export class AddedTokenFinder {
       at = end
       if (skipped?.(token) || (token.single_word && (isWordAt(text, begin, -1) || isWordAt(text, end, 1)))) continue
       const from = token.lstrip ? Math.max(endOfText(text.slice(0, begin)), start) : begin
-      if (from > start) sections.push(text.slice(start, from))
-      sections.push(token.id)
+      if (from > start) sections.push({ start, end: from })
       start = end
       if (token.rstrip) while (start < text.length && /\p{White_Space}/u.test(text[start])) start++
+      sections.push({ start: from, end: start, id: token.id })
     }
-    if (start < text.length) sections.push(text.slice(start))
+    if (start < text.length) sections.push({ start, end: text.length })
     return sections
   }
 

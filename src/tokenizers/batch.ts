@@ -1,5 +1,6 @@
 // What stands around the ids of a batch: truncation, special tokens, padding. As Python's tokenizers and transformers do it.
 import { RushlightError, unsupported } from '../util/errors.ts'
+import type { Tokens } from './engine.ts'
 import type { Part, Template } from './template.ts'
 
 export type PaddingStrategy = 'longest' | 'max_length' | 'do_not_pad'
@@ -50,19 +51,23 @@ export function lengthsOf(
 
 /** Takes the ids of one text or two back to `room` in all. */
 export function truncate(
-  first: number[],
-  second: number[] | null,
+  first: TextIds,
+  second: TextIds | null,
   room: number,
   strategy: TruncationStrategy,
   side: Side,
-): [first: number[], second: number[] | null] {
-  const excess = first.length + (second?.length ?? 0) - room
+): [first: TextIds, second: TextIds | null] {
+  const [length, other] = [first.ids.length, second?.ids.length ?? 0]
+  const excess = length + other - room
   if (strategy === 'do_not_truncate' || excess <= 0) return [first, second]
-  const keep = (ids: number[], n: number) =>
-    side === 'left' ? ids.slice(Math.max(ids.length - n, 0)) : ids.slice(0, n)
+  const keep = (text: TextIds, n: number) => {
+    const from = side === 'left' ? Math.max(text.ids.length - n, 0) : 0
+    const cut = Object.entries(text).map(([name, values]) => [name, values.slice(from, from + n)])
+    return Object.fromEntries(cut) as TextIds
+  }
   if (strategy === 'longest_first' && second === null) return [keep(first, room), null]
   if (strategy === 'longest_first') {
-    const [n1, n2] = shares(first.length, second!.length, room)
+    const [n1, n2] = shares(length, other, room)
     return [keep(first, n1), keep(second!, n2)]
   }
   const target = strategy === 'only_first' ? first : second
@@ -70,11 +75,12 @@ export function truncate(
     throw new RushlightError(
       "tokenizer: truncation: 'only_second' needs a second text. Hint: tokenizer(text, text_pair, options)",
     )
-  if (target.length <= excess)
+  const { length: before } = target.ids
+  if (before <= excess)
     throw new RushlightError(
-      `tokenizer: truncation: ${JSON.stringify(strategy)} cannot take ${excess} ids from a text of ${target.length}. Hint: use 'longest_first'`,
+      `tokenizer: truncation: ${JSON.stringify(strategy)} cannot take ${excess} ids from a text of ${before}. Hint: use 'longest_first'`,
     )
-  const shorter = keep(target, target.length - excess)
+  const shorter = keep(target, before - excess)
   return strategy === 'only_first' ? [shorter, second] : [first, shorter]
 }
 
@@ -89,6 +95,9 @@ function shares(first: number, second: number, room: number): [number, number] {
   return first > second ? [long, short] : [short, long]
 }
 
+/** Ids of a text; and where in it they stand, and of which word they are, if that is wanted. */
+export type TextIds = Pick<Tokens, 'ids'> & Partial<Tokens>
+
 /** One sequence as the model takes it. */
 export interface Row {
   input_ids: number[]
@@ -97,16 +106,33 @@ export interface Row {
   special_tokens_mask: number[]
 }
 
+/** And where its ids come from: ranges of the text, words, and which of two texts (-1: none). */
+export interface DetailedRow extends Row {
+  starts: number[]
+  ends: number[]
+  words: number[]
+  sequences: number[]
+}
+
 /** How many ids the template adds. */
 export function addedBy(parts: readonly Part[]): number {
   return parts.reduce((sum, part) => sum + ('ids' in part ? part.ids.length : 0), 0)
 }
 
 /** Puts texts into the template; without special tokens, only their token types are taken from it. */
-export function fill({ single, pair }: Template, first: number[], second: number[] | null, special: boolean): Row {
+export function fill(
+  { single, pair }: Template,
+  first: TextIds,
+  second: TextIds | null,
+  special: boolean,
+): Row & Partial<DetailedRow> {
   const parts = (second ? pair : single).filter((part) => special || 'text' in part)
-  const ids = parts.map((part) => ('ids' in part ? part.ids : part.text === 'A' ? first : second!))
   const join = (columns: (readonly number[])[]) => ([] as number[]).concat(...columns)
+  /** A column that each text has, and a value for each special token. */
+  const column = (name: keyof Tokens, value: number) =>
+    join(parts.map((part) => ('ids' in part ? part.ids.map(() => value) : (textOf(part.text)[name] ?? []))))
+  const textOf = (text: 'A' | 'B') => (text === 'A' ? first : second!)
+  const ids = parts.map((part) => ('ids' in part ? part.ids : textOf(part.text).ids))
   const fillBy = (valueOf: (part: Part) => number) =>
     join(parts.map((part, i) => new Array<number>(ids[i].length).fill(valueOf(part))))
   return {
@@ -114,6 +140,12 @@ export function fill({ single, pair }: Template, first: number[], second: number
     token_type_ids: fillBy((part) => part.type),
     attention_mask: fillBy(() => 1),
     special_tokens_mask: fillBy((part) => ('ids' in part ? 1 : 0)),
+    ...(first.starts && {
+      starts: column('starts', 0),
+      ends: column('ends', 0),
+      words: column('words', -1),
+      sequences: fillBy((part) => ('ids' in part ? -1 : part.text === 'A' ? 0 : 1)),
+    }),
   }
 }
 

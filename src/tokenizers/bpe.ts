@@ -3,6 +3,7 @@ import { RushlightError, unsupported } from '../util/errors.ts'
 import { PriorityQueue } from '../util/priority-queue.ts'
 import type { Component } from './format.ts'
 import type { Model } from './models.ts'
+import { type Span, spansOf } from './spans.ts'
 
 /** A pair of ids as one number: left times this, plus right. */
 const PAIR = 2 ** 26
@@ -36,6 +37,7 @@ export class BpeModel implements Model {
     this.fuseUnknown = given.fuse_unk === true
     this.byteFallback = given.byte_fallback === true
     this.wholeWords = given.ignore_merges === true
+    this.spans = spansOf(this.vocab, { prefix: this.prefix, suffix: this.suffix, fused: this.fuseUnknown })
     for (const merge of given.merges) {
       const [left, right] = typeof merge === 'string' ? merge.split(' ') : merge
       const tail = this.prefix !== '' && right.startsWith(this.prefix) ? right.slice(this.prefix.length) : right
@@ -43,6 +45,9 @@ export class BpeModel implements Model {
       this.ranks.set(ids[0] * PAIR + ids[1], this.merged.push(ids[2]) - 1)
     }
   }
+
+  /** Where in the word each of its ids stands. */
+  readonly spans: (word: string, ids: readonly number[]) => Span[]
 
   private idOf(token: string): number {
     const id = this.vocab.get(token)

@@ -3,11 +3,14 @@ import { Unigram, WordPiece } from '@huggingface/tokenizers'
 import { RushlightError } from '../util/errors.ts'
 import { BpeModel, byteIds } from './bpe.ts'
 import { type Component, kindOf } from './format.ts'
+import { type Span, spansOf } from './spans.ts'
 
 export interface Model {
   readonly vocab: ReadonlyMap<string, number>
   /** Ids of a word. */
   encode(word: string): readonly number[]
+  /** Where in the word each of its ids stands. */
+  spans(word: string, ids: readonly number[]): Span[]
 }
 
 /** Each type of model of a tokenizer.json. */
@@ -21,12 +24,18 @@ const MODELS: Record<string, (description: Component) => Model> = {
     } as unknown as ConstructorParameters<typeof WordPiece>[0])
     const vocab = new Map(Object.entries(description.vocab as Record<string, number>))
     const unknown = unknownId(vocab, description.unk_token)
-    return { vocab, encode: (word) => pieces.encode([word]).map((token) => vocab.get(token) ?? unknown) }
+    const prefix = (description.continuing_subword_prefix as string | undefined) ?? '##'
+    const spans = spansOf(vocab, { prefix })
+    return {
+      vocab,
+      encode: (word) => pieces.encode([word]).map((token) => vocab.get(token) ?? unknown),
+      spans: (word, ids) => (ids[0] === unknown ? [[0, word.length]] : spans(word, ids)),
+    }
   },
   WordLevel: (description) => {
     const vocab = new Map(Object.entries(description.vocab as Record<string, number>))
     const unknown = unknownId(vocab, description.unk_token)
-    return { vocab, encode: (word) => [vocab.get(word) ?? unknown] }
+    return { vocab, encode: (word) => [vocab.get(word) ?? unknown], spans: (word) => [[0, word.length]] }
   },
   Unigram: (description) => {
     const scores = description.vocab as [token: string, score: number][]
@@ -46,7 +55,7 @@ const MODELS: Record<string, (description: Component) => Model> = {
       }
       return ids
     }
-    return { vocab, encode }
+    return { vocab, encode, spans: spansOf(vocab, { fused: true, fusedBytes: true }) }
   },
 }
 

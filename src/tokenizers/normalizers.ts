@@ -1,11 +1,11 @@
 // Normalizers: what is done to a text before it is split.
 import { PrecompiledNormalizer } from '@huggingface/tokenizers'
-import { byteCharactersOf } from './bytes.ts'
+import { bytesOf, type Editable } from './aligned.ts'
 import { type Component, kindOf } from './format.ts'
 import { type PatternJson, patternOf } from './patterns.ts'
 import { ACCENTS, CONTROLS, IDEOGRAPHS, NMT_REMOVED, NMT_SPACES, SPACE } from './unicode.ts'
 
-export type Normalizer = (text: string) => string
+export type Normalizer = <T extends Editable<T>>(text: T) => T
 
 /** Each type of normalizer of a tokenizer.json. */
 const NORMALIZERS: Record<string, (options: Component) => Normalizer> = {
@@ -16,39 +16,44 @@ const NORMALIZERS: Record<string, (options: Component) => Normalizer> = {
   BertNormalizer: ({ clean_text = true, handle_chinese_chars = true, strip_accents = null, lowercase = true }) => {
     const strip = strip_accents ?? lowercase
     return (text) => {
-      if (clean_text) text = text.replace(CONTROLS, '').replace(SPACE, ' ')
-      if (handle_chinese_chars) text = text.replace(IDEOGRAPHS, ' $& ')
-      if (strip) text = text.normalize('NFD').replace(ACCENTS, '')
+      if (clean_text) text = text.replace(CONTROLS, nothing).replace(SPACE, space)
+      if (handle_chinese_chars) text = text.replace(IDEOGRAPHS, (char) => ` ${char} `)
+      if (strip) text = text.normalize('NFD').replace(ACCENTS, nothing)
       return lowercase ? lower(text) : text
     }
   },
   Lowercase: () => lower,
-  Nmt: () => (text) => text.replace(NMT_REMOVED, '').replace(NMT_SPACES, ' '),
+  Nmt: () => (text) => text.replace(NMT_REMOVED, nothing).replace(NMT_SPACES, space),
   NFC: () => (text) => text.normalize('NFC'),
   NFD: () => (text) => text.normalize('NFD'),
   NFKC: () => (text) => text.normalize('NFKC'),
   NFKD: () => (text) => text.normalize('NFKD'),
-  StripAccents: () => (text) => text.replace(/\p{M}/gu, ''),
+  StripAccents: () => (text) => text.replace(/\p{M}/gu, nothing),
   Strip: ({ strip_left, strip_right }) => {
     return (text) => {
-      if (strip_left) text = text.replace(/^\p{White_Space}+/u, '')
-      return strip_right ? text.slice(0, endOfText(text)) : text
+      if (strip_left) text = text.replace(/^\p{White_Space}+/u, nothing)
+      return strip_right ? text.slice(0, endOfText(text.toString())) : text
     }
   },
   Prepend:
     ({ prepend }) =>
     (text) =>
-      text === '' ? text : `${prepend}${text}`,
+      text.replace(/^(?=[^])/, () => prepend as string),
   Replace: ({ pattern, content }) => {
     const regex = patternOf(pattern as PatternJson)
     return (text) => text.replace(regex, () => content as string)
   },
-  ByteLevel: () => byteCharactersOf,
+  ByteLevel: () => bytesOf,
   Precompiled: (options) => {
     const precompiled = new PrecompiledNormalizer(
       options as unknown as ConstructorParameters<typeof PrecompiledNormalizer>[0],
     )
-    return (text) => precompiled.normalize(text)
+    const normalize = (text: string) => precompiled.normalize(text)
+    // To keep track of the source, characters are taken by themselves.
+    return <T extends Editable<T>>(text: T): T => {
+      const plain: unknown = text
+      return typeof plain === 'string' ? (normalize(plain) as unknown as T) : text.replace(/\P{M}\p{M}*/gu, normalize)
+    }
   },
 }
 
@@ -58,9 +63,12 @@ export function normalizerOf(description: Component): Normalizer {
 }
 
 /** Lower case character by character: a final sigma is one like any other. */
-function lower(text: string): string {
-  return text.replaceAll('Σ', 'σ').toLowerCase()
+function lower<T extends Editable<T>>(text: T): T {
+  return text.replace(/Σ/g, () => 'σ').toLowerCase()
 }
+
+const nothing = () => ''
+const space = () => ' '
 
 /** Where the white space at the end of a text begins. */
 export function endOfText(text: string): number {

@@ -1,6 +1,7 @@
 // Patterns of a tokenizer.json, and splitting by them.
 import { SplitPreTokenizer } from '@huggingface/tokenizers'
 import { unsupported } from '../util/errors.ts'
+import type { Editable } from './aligned.ts'
 
 /** A literal string or a regular expression (of Oniguruma's syntax). */
 export type PatternJson = { String: string } | { Regex: string }
@@ -26,40 +27,39 @@ const BEHAVIORS: readonly SplitBehavior[] = [
   'Contiguous',
 ]
 
+/** Splits a text into parts of it, in order. */
+export type Splitter = <T extends Editable<T>>(text: T) => T[]
+
 /** A function that splits a text at the matches of a global regular expression; with `invert`, at what lies between them. */
-export function splitterOf(regex: RegExp, behavior: string, invert = false): (text: string) => string[] {
+export function splitterOf(regex: RegExp, behavior: string, invert = false): Splitter {
   const known = BEHAVIORS.find((name) => name.toLowerCase() === behavior.toLowerCase())
   if (!known) throw unsupported('tokenizer', 'pre_tokenizer.behavior', behavior, BEHAVIORS)
-  if (known === 'Removed' && invert) return (text) => (text.match(regex) ?? []).filter((piece) => piece !== '')
   const merge = MERGES[known]
-  if (merge) return (text) => merge(cut(text, regex, invert)).map(textOf)
-  if (known === 'Removed')
-    return (text) =>
-      cut(text, regex, invert)
-        .filter(({ match }) => !match)
-        .map(textOf)
-  return (text) => {
-    const matches: string[] = text.match(regex) ?? []
+  const split: Splitter = (text) =>
+    merge(cut(text.toString(), regex, invert)).map(({ start, end }) => text.slice(start, end))
+  if (known !== 'Isolated' && !(known === 'Removed' && invert)) return split
+  return <T extends Editable<T>>(text: T): T[] => {
+    const plain: unknown = text
+    if (typeof plain !== 'string') return split(text)
+    const matches: string[] = plain.match(regex) ?? []
+    if (matches.includes('')) return split(text)
     // Most patterns leave nothing between their matches, and then this is all.
-    const covered = matches.reduce((sum, match) => sum + match.length, 0) === text.length && !matches.includes('')
-    return covered ? matches : cut(text, regex, invert).map(textOf)
+    const covered = known === 'Removed' || matches.reduce((sum, match) => sum + match.length, 0) === plain.length
+    return covered ? (matches as unknown[] as T[]) : split(text)
   }
 }
 
 interface Piece {
-  text: string
+  start: number
+  end: number
   match: boolean
-}
-
-function textOf(piece: Piece): string {
-  return piece.text
 }
 
 /** Matches and what lies between them, in order. */
 function cut(text: string, regex: RegExp, invert: boolean): Piece[] {
   const pieces: Piece[] = []
   const add = (start: number, end: number, match: boolean) => {
-    if (end > start) pieces.push({ text: text.slice(start, end), match: match !== invert })
+    if (end > start) pieces.push({ start, end, match: match !== invert })
   }
   let end = 0
   for (const match of text.matchAll(regex)) {
@@ -71,30 +71,19 @@ function cut(text: string, regex: RegExp, invert: boolean): Piece[] {
   return pieces
 }
 
-const MERGES: Partial<Record<SplitBehavior, (pieces: Piece[]) => Piece[]>> = {
-  MergedWithPrevious: (pieces) => {
-    let before = false
-    return pieces.reduce<Piece[]>((out, { text, match }) => {
-      if (match && !before && out.length > 0) out[out.length - 1].text += text
-      else out.push({ text, match })
-      before = match
-      return out
-    }, [])
-  },
-  MergedWithNext: (pieces) => {
-    let after = false
-    return pieces.reduceRight<Piece[]>((out, { text, match }) => {
-      if (match && !after && out.length > 0) out[0].text = text + out[0].text
-      else out.unshift({ text, match })
-      after = match
-      return out
-    }, [])
-  },
-  Contiguous: (pieces) =>
-    pieces.reduce<Piece[]>((out, { text, match }) => {
-      const last = out[out.length - 1]
-      if (last && last.match === match) last.text += text
-      else out.push({ text, match })
-      return out
-    }, []),
+const MERGES: Record<SplitBehavior, (pieces: Piece[]) => Piece[]> = {
+  Isolated: (pieces) => pieces,
+  Removed: (pieces) => pieces.filter(({ match }) => !match),
+  MergedWithPrevious: (pieces) => joined(pieces, (before, piece) => piece.match && !before.match),
+  MergedWithNext: (pieces) => joined(pieces, (before, piece) => before.match && !piece.match),
+  Contiguous: (pieces) => joined(pieces, (before, piece) => before.match === piece.match),
+}
+
+/** Joins each piece to the one before it where that is wanted; `before` is that piece itself, not what it was joined to. */
+function joined(pieces: Piece[], wanted: (before: Piece, piece: Piece) => boolean): Piece[] {
+  return pieces.reduce<Piece[]>((out, piece, i) => {
+    if (i > 0 && wanted(pieces[i - 1], piece)) out[out.length - 1].end = piece.end
+    else out.push({ ...piece })
+    return out
+  }, [])
 }

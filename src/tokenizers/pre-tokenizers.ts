@@ -1,22 +1,22 @@
 // Pre-tokenizers: how a normalized text is cut into the words that the model sees, one by one.
-import { byteCharactersOf } from './bytes.ts'
+import { bytesOf, type Editable } from './aligned.ts'
 import { type Component, kindOf } from './format.ts'
 import { GPT2_WORDS, type PatternJson, patternOf, splitterOf } from './patterns.ts'
 import { PUNCTUATION, SPACE } from './unicode.ts'
 
 /** Cuts a piece of text; `first` says that it begins the whole text. */
-export type PreTokenizer = (piece: string, first: boolean) => string[]
+export type PreTokenizer = <T extends Editable<T>>(piece: T, first: boolean) => T[]
 
 /** Each type of pre-tokenizer of a tokenizer.json. */
 const PRE_TOKENIZERS: Record<string, (options: Component) => PreTokenizer> = {
   Sequence: ({ pretokenizers }) => {
     const steps = (pretokenizers as Component[]).map(preTokenizerOf)
-    return (text, first) =>
-      steps.reduce<string[]>((pieces, step) => pieces.flatMap((piece, i) => step(piece, first && i === 0)), [text])
+    return <T extends Editable<T>>(text: T, first: boolean) =>
+      steps.reduce<T[]>((pieces, step) => pieces.flatMap((piece, i) => step(piece, first && i === 0)), [text])
   },
   ByteLevel: ({ add_prefix_space = true, use_regex = true }) => {
-    const words = use_regex ? splitterOf(GPT2_WORDS, 'Isolated') : (text: string) => [text]
-    return (text) => words(add_prefix_space && !text.startsWith(' ') ? ` ${text}` : text).map(byteCharactersOf)
+    const words = use_regex ? splitterOf(GPT2_WORDS, 'Isolated') : whole
+    return (text) => words(add_prefix_space && !text.startsWith(' ') ? text.replace(/^/, () => ' ') : text).map(bytesOf)
   },
   BertPreTokenizer: () => {
     const words = splitterOf(SPACE, 'Removed')
@@ -38,11 +38,11 @@ const PRE_TOKENIZERS: Record<string, (options: Component) => PreTokenizer> = {
   Metaspace: ({ replacement = '▁', prepend_scheme = 'always', add_prefix_space = true, split = true }) => {
     const mark = replacement as string
     const scheme = add_prefix_space ? prepend_scheme : 'never'
-    const words = split ? splitterOf(patternOf({ String: mark }), 'MergedWithNext') : (text: string) => [text]
+    const words = split ? splitterOf(patternOf({ String: mark }), 'MergedWithNext') : whole
     return (text, first) => {
-      const marked = text.replaceAll(' ', mark)
+      const marked = text.replace(/ /g, () => mark)
       const prepend = (scheme === 'always' || (scheme === 'first' && first)) && !marked.startsWith(mark)
-      return words(prepend ? mark + marked : marked)
+      return words(prepend ? marked.replace(/^/, () => mark) : marked)
     }
   },
   FixedLength: ({ length = 5 }) => splitterOf(new RegExp(`.{1,${length}}`, 'gsu'), 'Isolated'),
@@ -51,4 +51,8 @@ const PRE_TOKENIZERS: Record<string, (options: Component) => PreTokenizer> = {
 /** The function of a pre-tokenizer's description. @throws UnsupportedOptionError for a type that there is not */
 export function preTokenizerOf(description: Component): PreTokenizer {
   return kindOf(PRE_TOKENIZERS, 'pre_tokenizer', description.type)(description)
+}
+
+function whole<T>(text: T): T[] {
+  return [text]
 }

@@ -1,16 +1,18 @@
 // PreTrainedTokenizer: a tokenizer with the interface of transformers. Text to model inputs, ids to text, chats to prompts.
-import type { Tensor } from '../tensor/tensor.ts'
+import { Tensor } from '../tensor/tensor.ts'
 import { Callable } from '../util/callable.ts'
 import { checkOptions, RushlightError, UnsupportedOptionError, unsupported } from '../util/errors.ts'
 import { builtin } from '../util/platform.ts'
 import {
   addedBy,
+  type DetailedRow,
   fill,
   lengthsOf,
   type PaddingStrategy,
   pad,
   type Row,
   type Side,
+  type TextIds,
   truncate,
   type TruncationStrategy,
 } from './batch.ts'
@@ -23,7 +25,15 @@ import {
   templateEngine,
 } from './chat.ts'
 import { cleanUp } from './decoders.ts'
-import { BatchEncoding, type Encoded, rowsToTensor } from './encoding.ts'
+import {
+  BatchEncoding,
+  type Encoded,
+  type CharSpan,
+  type Encodings,
+  type Origins,
+  pairsToTensor,
+  rowsToTensor,
+} from './encoding.ts'
 import { Engine } from './engine.ts'
 import type { AddedToken, TokenContent, TokenizerConfig, TokenizerJson } from './format.ts'
 import { PLAIN, type Part, type Template } from './template.ts'
@@ -49,6 +59,9 @@ export interface EncodeOptions {
   return_attention_mask?: boolean | null
   return_token_type_ids?: boolean | null
   return_special_tokens_mask?: boolean
+  /** The range of the text that each token stands for, as `text.slice(start, end)` takes it. */
+  return_offsets_mapping?: boolean
+  return_length?: boolean
   /** Special tokens in the text are text like any other. */
   split_special_tokens?: boolean | null
 }
@@ -67,6 +80,8 @@ const ENCODE_OPTIONS = [
   'return_attention_mask',
   'return_token_type_ids',
   'return_special_tokens_mask',
+  'return_offsets_mapping',
+  'return_length',
   'split_special_tokens',
 ] as const satisfies readonly (keyof EncodeOptions)[]
 
@@ -76,8 +91,6 @@ const WITHOUT_EFFECT: Record<string, unknown> = {
   stride: 0,
   is_split_into_words: false,
   return_overflowing_tokens: false,
-  return_offsets_mapping: false,
-  return_length: false,
 }
 
 /** Options of decode. */
@@ -107,6 +120,8 @@ export interface ChatOptions extends ChatVariables {
   max_length?: number | null
   return_tensors?: 'pt' | null
   return_tensor?: boolean
+  /** Adds `assistant_masks`: 1 for tokens in the template's generation blocks. */
+  return_assistant_tokens_mask?: boolean
   /** More options for the tokenizer's call. */
   tokenizer_kwargs?: EncodeOptions
 }
@@ -116,6 +131,15 @@ const NAMED = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 
 type NamedToken = (typeof NAMED)[number]
 
 type NamedTokens = { [name in NamedToken]: string | null } & { readonly [name in `${NamedToken}_id`]: number | null }
+
+/** A text and the one that goes with it. */
+type Texts = readonly [text: string, pair: string | null]
+
+/** Columns of one row, by name. */
+type Columns = Record<string, number[]>
+
+/** Columns that say where ids come from. */
+const ORIGINS = ['starts', 'ends', 'words', 'sequences'] as const
 
 type CallArguments = [
   text: string | readonly string[],
@@ -212,12 +236,12 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
     if (typeof text === 'string') {
       if (pair !== null && typeof pair !== 'string')
         throw new RushlightError('tokenizer: text_pair: expected one text, as text is one, found a list')
-      return this.collect([this.row(text, pair || null, given)], given, true)
+      return this.collect([[text, pair || null]], given, true)
     }
     checkTexts('text', text)
     if (pair === null)
       return this.collect(
-        text.map((one) => this.row(one, null, given)),
+        text.map((one) => [one, null]),
         given,
         false,
       )
@@ -227,7 +251,7 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
     if (pair.length !== text.length)
       throw new RushlightError(`tokenizer: text_pair: expected ${text.length} texts, as in text, found ${pair.length}`)
     return this.collect(
-      text.map((one, i) => this.row(one, pair[i], given)),
+      text.map((one, i) => [one, pair[i]]),
       given,
       false,
     )
@@ -251,28 +275,24 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
     return lengthsOf(options.padding, options.truncation, options.max_length, this.model_max_length)
   }
 
-  /** One text, or pair, truncated and in its template. */
-  private row(text: string, pair: string | null, options: EncodeOptions): Row {
+  /** One text, or pair, truncated and in its template. @param detailed with where the ids come from */
+  private row([text, pair]: Texts, options: EncodeOptions, detailed: boolean): Row & Partial<DetailedRow> {
     const special = options.add_special_tokens ?? true
     const split = options.split_special_tokens ?? this.split_special_tokens
     const template = this.template()
     const { truncation, max_length } = this.lengths(options)
-    const ids = this.engine.encode(text, split)
-    const others = pair === null ? null : this.engine.encode(pair, split)
-    if (max_length === null || truncation === 'do_not_truncate') return fill(template, ids, others, special)
-    const room = max_length - (special ? addedBy(others ? template.pair : template.single) : 0)
+    const encode = (one: string): TextIds =>
+      detailed ? this.engine.encodeWithOffsets(one, split) : { ids: this.engine.encode(one, split) }
+    const first = encode(text)
+    const second = pair === null ? null : encode(pair)
+    if (max_length === null || truncation === 'do_not_truncate') return fill(template, first, second, special)
+    const room = max_length - (special ? addedBy(second ? template.pair : template.single) : 0)
     if (room < 0)
       throw new RushlightError(
         `tokenizer: max_length: expected room for the ${max_length - room} special tokens, found ${max_length}`,
       )
-    const cut = truncate(
-      ids,
-      others,
-      room,
-      truncation,
-      side('truncation_side', options.truncation_side ?? this.truncation_side),
-    )
-    return fill(template, ...cut, special)
+    const to = side('truncation_side', options.truncation_side ?? this.truncation_side)
+    return fill(template, ...truncate(first, second, room, truncation, to), special)
   }
 
   /** The template, around which bos and eos stand where the config asks for them. */
@@ -291,18 +311,53 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
     return { single: PLAIN.single.flatMap(around), pair: PLAIN.pair.flatMap(around) }
   }
 
-  /** Pads rows, and gives those that were asked for. */
-  private collect(rows: Row[], options: EncodeOptions, single: boolean): BatchEncoding {
-    const wanted = this.wantedNames(options)
-    const batch = rows.map((row) => Object.fromEntries(wanted.map((name) => [name, row[name]])))
+  /** Rows of the columns that were asked for, padded. */
+  private rows(texts: readonly Texts[], options: EncodeOptions, names: readonly (keyof DetailedRow)[]): Columns[] {
+    const detailed = names.includes('starts')
+    const rows = texts.map((one) => {
+      const row = this.row(one, options, detailed)
+      return Object.fromEntries(names.map((name) => [name, row[name] ?? []]))
+    })
     const { padding, max_length } = this.lengths(options)
-    if (padding !== 'do_not_pad') this.padRows(batch, padding === 'max_length' ? max_length : null, options)
+    if (padding !== 'do_not_pad') this.padRows(rows, padding === 'max_length' ? max_length : null, options)
+    return rows
+  }
+
+  private collect(texts: readonly Texts[], options: EncodeOptions, single: boolean): BatchEncoding {
+    const wanted = this.wantedNames(options)
+    const offsets = options.return_offsets_mapping === true
+    const rows = this.rows(texts, options, offsets ? [...wanted, ...ORIGINS] : wanted)
+    const tensors = options.return_tensors === 'pt' || options.return_tensor === true
     const values = wanted.map((name): [string, Encoded] => {
-      const column = batch.map((row) => row[name])
-      if (options.return_tensors === 'pt' || options.return_tensor) return [name, rowsToTensor(column)]
+      const column = rows.map((row) => row[name])
+      if (tensors) return [name, rowsToTensor(column)]
       return [name, single ? column[0] : column]
     })
-    return new BatchEncoding(Object.fromEntries(values) as Record<'input_ids', Encoded>)
+    const encodings = Object.fromEntries(values) as unknown as Encodings<Encoded>
+    if (offsets) {
+      const pairs = rows.map(({ starts, ends }) => starts.map((start, i): [number, number] => [start, ends[i]]))
+      if (tensors) encodings.offset_mapping = pairsToTensor(pairs)
+      else encodings.offset_mapping = single ? pairs[0] : pairs
+    }
+    if (options.return_length) {
+      const lengths = rows.map(({ input_ids }) => input_ids.length)
+      encodings.length = tensors ? Tensor.from(BigInt64Array.from(lengths, BigInt), [lengths.length], 'int64') : lengths
+    }
+    const given = { ...options }
+    return new BatchEncoding(encodings, () => this.originsOf(texts, given))
+  }
+
+  /** Where the ids of texts come from. */
+  private originsOf(texts: readonly Texts[], options: EncodeOptions): Origins[] {
+    return this.rows(texts, options, ['input_ids', 'attention_mask', ...ORIGINS]).map(
+      ({ input_ids, starts, ends, words, sequences }) => ({
+        tokens: this.convert_ids_to_tokens(input_ids),
+        starts,
+        ends,
+        words,
+        sequences,
+      }),
+    )
   }
 
   private wantedNames(options: EncodeOptions): (keyof Row)[] {
@@ -330,6 +385,8 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
       attention_mask: 0,
       token_type_ids: this.pad_token_type_id,
       special_tokens_mask: 1,
+      words: -1,
+      sequences: -1,
     }
     pad(rows, fillers, length, multiple, side('padding_side', options.padding_side ?? this.padding_side))
   }
@@ -540,11 +597,21 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
       max_length,
       return_tensors,
       return_tensor,
+      return_assistant_tokens_mask = false,
+      sanitize_control_tokens = false,
       tokenizer_kwargs,
       ...variables
     } = options
-    for (const name of ['return_assistant_tokens_mask', 'sanitize_control_tokens'])
-      if (variables[name]) throw new UnsupportedOptionError(`apply_chat_template: unsupported option ${name}`)
+    if (sanitize_control_tokens)
+      throw unsupported('apply_chat_template', 'sanitize_control_tokens', sanitize_control_tokens, [false])
+    if (return_assistant_tokens_mask && !(tokenize && return_dict))
+      throw new RushlightError(
+        'apply_chat_template: return_assistant_tokens_mask: expected tokenize and return_dict to be true, found false',
+      )
+    if (continue_final_message && return_assistant_tokens_mask)
+      throw new RushlightError(
+        'apply_chat_template: continue_final_message and return_assistant_tokens_mask exclude each other',
+      )
     if (continue_final_message && variables.add_generation_prompt)
       throw new RushlightError(
         'apply_chat_template: continue_final_message and add_generation_prompt exclude each other',
@@ -554,19 +621,19 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
     const template = this.get_chat_template(chat_template, variables.tools)
     const continued = continue_final_message === true ? 'content' : continue_final_message || null
     const engine = templateEngine()
-    const render = (messages: readonly ChatMessage[]) =>
+    const batched = Array.isArray(conversation[0])
+    const chats = (batched ? conversation : [conversation]) as readonly (readonly ChatMessage[])[]
+    const rendered = chats.map((messages) =>
       engine.renderChat(
         template,
         messages,
         { add_generation_prompt: false, ...this.special_tokens_map, ...variables },
-        continued,
-      )
-    const batched = Array.isArray(conversation[0])
-    const text = batched
-      ? (conversation as readonly (readonly ChatMessage[])[]).map(render)
-      : render(conversation as readonly ChatMessage[])
-    if (!tokenize) return text
-    const encoding = this._call(text, {
+        { continued, marked: return_assistant_tokens_mask },
+      ),
+    )
+    const texts = rendered.map(({ text }) => text)
+    if (!tokenize) return batched ? texts : texts[0]
+    const encoding = this._call(batched ? texts : texts[0], {
       padding,
       truncation,
       max_length,
@@ -575,6 +642,11 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
       add_special_tokens: false,
       ...tokenizer_kwargs,
     })
+    if (return_assistant_tokens_mask) {
+      const masks = rendered.map(({ generated }, i) => assistantMask(encoding, i, generated))
+      if (return_tensors || return_tensor) encoding.assistant_masks = rowsToTensor(masks)
+      else encoding.assistant_masks = batched ? masks : masks[0]
+    }
     return return_dict ? encoding : encoding.input_ids
   }
 
@@ -649,6 +721,18 @@ const PLAIN_TOKEN = { single_word: false, lstrip: false, rstrip: false, normaliz
 
 function contentOf(token: TokenContent): string {
   return typeof token === 'string' ? token : token.content
+}
+
+/** 1 for the tokens of a sequence that begin in ranges of its text, through those that hold their last characters. */
+function assistantMask(encoding: BatchEncoding, row: number, ranges: readonly CharSpan[]): number[] {
+  const mask = encoding.tokens(row).map(() => 0)
+  for (const { start, end } of ranges) {
+    const first = encoding.char_to_token(row, start)
+    if (first === null) break // it was cut off, and so is the rest
+    const last = encoding.char_to_token(row, end - 1)
+    mask.fill(1, first, last ? last + 1 : mask.length)
+  }
+  return mask
 }
 
 function side(name: string, given: string): Side {

@@ -6,8 +6,9 @@ import { crc32, differing, golden, strings as shared } from './golden.ts'
 
 interface Kind {
   json: TokenizerJson
-  /** 16 bits of each string's ids with special tokens, and of their text with and without special tokens. */
+  /** 16 bits of each string's ids with special tokens, of the offsets (in code points) without, and of the text with and without special tokens. */
   ids: string
+  offsets: string
   decoded: string
   skipped: string
   /** Random ids, and 16 bits of their text. */
@@ -22,6 +23,17 @@ const strings = [...shared, ...odd]
 function differingText<T>(marks: string, cases: readonly T[], textOf: (one: T) => string): T[] {
   const bytes = Buffer.from(marks, 'base64')
   return cases.filter((one, i) => (crc32(Buffer.from(textOf(one))) & 0xffff) !== bytes.readUInt16LE(2 * i))
+}
+
+/** Code points before each position of a text: Python counts those, JavaScript UTF-16 units. */
+function codePoints(text: string): number[] {
+  const before = [0]
+  let count = 0
+  for (const char of text) {
+    count++
+    for (let i = 0; i < char.length; i++) before.push(count)
+  }
+  return before
 }
 
 for (const [name, kind] of Object.entries(kinds)) {
@@ -48,6 +60,16 @@ for (const [name, kind] of Object.entries(kinds)) {
       [],
       'text of random ids',
     )
+  })
+
+  test(`${name}: offsets`, () => {
+    const tokenizer = new PreTrainedTokenizer(kind.json)
+    const options = { add_special_tokens: false, return_offsets_mapping: true }
+    const offsets = (text: string) => {
+      const before = codePoints(text)
+      return (tokenizer(text, options).offset_mapping as [number, number][]).flat().map((at) => before[at])
+    }
+    assert.equal(differing(kind.offsets, offsets, strings), [])
   })
 }
 
