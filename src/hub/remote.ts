@@ -2,7 +2,7 @@
 import { CorruptDownloadError, EntryNotFoundError, FileMetadataError, HfHubHTTPError } from './errors.ts'
 import { type Answer, ask, attempt, Backoff, type HubRequest, Interruption, refusal } from './http.ts'
 import { blobName, checkedCommit, isCommit } from './names.ts'
-import { downloadTimeout, endpoint, env, metadataTimeout } from './settings.ts'
+import { downloadTimeout, endpoint, env, inBrowser, metadataTimeout } from './settings.ts'
 
 /** A file at a revision of a repository, and who asks for it. */
 export interface RemoteFile {
@@ -101,10 +101,14 @@ export async function metadataOf(remote: RemoteFile, attempts?: number): Promise
   const etag = blobName(linked ?? headers.get('etag'), request.name)
   const redirected = status >= 300
   const length =
-    headers.get('x-linked-size') ??
-    (redirected || headers.has('content-encoding') ? null : headers.get('content-length'))
+    headers.get('x-linked-size') ?? (redirected || encodingIsHidden(headers) ? null : headers.get('content-length'))
   const size = length !== null && /^\d+$/.test(length) ? Number(length) : undefined
   return { commit, etag, size, ...(linked !== null && /^[0-9a-f]{64}$/.test(etag) && { sha256: etag }) }
+}
+
+/** Whether a length may be that of a compressed body: a browser asks for compression, and does not show that it came. */
+function encodingIsHidden(headers: Headers): boolean {
+  return inBrowser || headers.has('content-encoding')
 }
 
 async function metadataByApi(remote: RemoteFile, name: string, attempts?: number): Promise<FileMetadata | MissingFile> {
@@ -176,7 +180,7 @@ export async function* remoteBytes(remote: RemoteFile, size: number | undefined,
           continue
         }
         if (!response.ok) throw refusal(response, request)
-        const told = response.headers.has('content-encoding') ? null : response.headers.get('content-length')
+        const told = encodingIsHidden(response.headers) ? null : response.headers.get('content-length')
         const end = told === null || Number.isNaN(Number(told)) ? undefined : begin! + Number(told)
         if (whole !== undefined && end !== undefined && end !== whole)
           throw new Interruption(wrongLength(request.name, whole, end))
