@@ -46,7 +46,11 @@ const works = {
     script('peers/onnxruntime.mjs', { args: ['node', 'minilm'] }),
   ],
   smollm2: [...bothBuilds('ours/smollm2.mjs'), script('peers/llama-cpp.mjs'), script('peers/wllama.mjs')],
-  decode: [...bothBuilds('ours/decode-bf16.mjs'), ...bothBuilds('ours/long-context.mjs')],
+  decode: [
+    ...bothBuilds('ours/decode-bf16.mjs'),
+    ...bothBuilds('ours/long-context.mjs'),
+    script('ours/prompt-lookup.mjs'),
+  ],
   load: [
     script('ours/cold-load.mjs'),
     script('peers/llama-cpp-cold.mjs'),
