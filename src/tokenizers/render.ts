@@ -64,7 +64,7 @@ function render(source: string, messages: Record<string, unknown>[], variables: 
   }
 }
 
-const GENERATION = /\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}/g
+const GENERATION = /\{%(-?)\s*(end)?generation\s*(-?)%\}/g
 
 /** The template engine drops generation blocks, so characters that are nowhere in the chat are put at both their ends. */
 function renderMarked(source: string, chat: Record<string, unknown>[], variables: ChatVariables): Rendered {
