@@ -7,6 +7,7 @@
 import { philox } from './philox'
 import { logOf, rowExpSum, rowMax } from './rows'
 import { expFlushed, tanh } from './elementary'
+import { fetch } from './fetch'
 import { fma, hsum } from './simd'
 
 /** Bytes of a row of scores in scratch: 128 keys. A constant, so that the micro-kernel's addresses are immediate. */
@@ -542,87 +543,168 @@ export function attention_f32(p: Attention, scratch: usize, begin: i32, end: i32
 
 // ---- few queries over many keys
 
-// Keys and values go by one at a time, in the order in which they lie: read side by side they are fetched at half the speed. These
-// are functions of their own, since V8 unrolls such loops where they are nested in others, and runs out of registers.
+// Keys and values go by four at a time against one or two queries, after eight of them were fetched in the order in which they lie:
+// read side by side they come at half the speed. These are functions of their own, called twice so that they stay so: V8 unrolls such
+// loops where they are nested in others, and runs out of registers.
 
-/** Products of three queries, `step` apart, with a key, into three rows of scores. */
-function score3(q: usize, step: usize, k: usize, D: i32, s: usize, sStep: usize): void {
-  const q1 = q + step
-  const q2 = q1 + step
+/** Four floats from as many places. */
+// @ts-ignore: decorator
+@inline
+function gather4(a: usize, b: usize, c: usize, d: usize): v128 {
+  let x = v128.load32_zero(a)
+  x = v128.load32_lane(b, x, 1)
+  x = v128.load32_lane(c, x, 2)
+  return v128.load32_lane(d, x, 3)
+}
+
+/** Products of two queries, `step` apart, with four keys, into two rows of scores. */
+function score2x4(q: usize, step: usize, k: usize, kStride: usize, D: i32, s: usize, sStep: usize): void {
+  const k1 = k + kStride
+  const k2 = k1 + kStride
+  const k3 = k2 + kStride
+  const r = q + step
   let a0 = f32x4.splat(0)
   let a1 = a0
   let a2 = a0
+  let a3 = a0
   let b0 = a0
   let b1 = a0
   let b2 = a0
+  let b3 = a0
   let d: usize = 0
-  for (const end = (<usize>D & ~7) << 2; d < end; d += 32) {
-    let x = v128.load(k + d)
-    a0 = fma(x, v128.load(q + d), a0)
-    a1 = fma(x, v128.load(q1 + d), a1)
-    a2 = fma(x, v128.load(q2 + d), a2)
-    x = v128.load(k + d, 16)
-    b0 = fma(x, v128.load(q + d, 16), b0)
-    b1 = fma(x, v128.load(q1 + d, 16), b1)
-    b2 = fma(x, v128.load(q2 + d, 16), b2)
+  for (const end = (<usize>D & ~3) << 2; d < end; d += 16) {
+    const x = v128.load(q + d)
+    const y = v128.load(r + d)
+    let z = v128.load(k + d)
+    a0 = fma(x, z, a0)
+    b0 = fma(y, z, b0)
+    z = v128.load(k1 + d)
+    a1 = fma(x, z, a1)
+    b1 = fma(y, z, b1)
+    z = v128.load(k2 + d)
+    a2 = fma(x, z, a2)
+    b2 = fma(y, z, b2)
+    z = v128.load(k3 + d)
+    a3 = fma(x, z, a3)
+    b3 = fma(y, z, b3)
   }
-  let s0 = hsum(f32x4.add(a0, b0))
-  let s1 = hsum(f32x4.add(a1, b1))
-  let s2 = hsum(f32x4.add(a2, b2))
+  let a = sumOfEach(a0, a1, a2, a3)
+  let b = sumOfEach(b0, b1, b2, b3)
   for (const end = <usize>D << 2; d < end; d += 4) {
-    const x = load<f32>(k + d)
-    s0 += x * load<f32>(q + d)
-    s1 += x * load<f32>(q1 + d)
-    s2 += x * load<f32>(q2 + d)
+    const x = gather4(k + d, k1 + d, k2 + d, k3 + d)
+    a = fma(x, v128.load32_splat(q + d), a)
+    b = fma(x, v128.load32_splat(r + d), b)
   }
-  store<f32>(s, s0)
-  store<f32>(s + sStep, s1)
-  store<f32>(s + 2 * sStep, s2)
+  v128.store(s, a)
+  v128.store(s + sStep, b)
+}
+
+/** Products of a query with four keys. */
+function score1x4(q: usize, k: usize, kStride: usize, D: i32, s: usize): void {
+  const k1 = k + kStride
+  const k2 = k1 + kStride
+  const k3 = k2 + kStride
+  let a0 = f32x4.splat(0)
+  let a1 = a0
+  let a2 = a0
+  let a3 = a0
+  let d: usize = 0
+  for (const end = (<usize>D & ~3) << 2; d < end; d += 16) {
+    const x = v128.load(q + d)
+    a0 = fma(x, v128.load(k + d), a0)
+    a1 = fma(x, v128.load(k1 + d), a1)
+    a2 = fma(x, v128.load(k2 + d), a2)
+    a3 = fma(x, v128.load(k3 + d), a3)
+  }
+  let a = sumOfEach(a0, a1, a2, a3)
+  for (const end = <usize>D << 2; d < end; d += 4)
+    a = fma(gather4(k + d, k1 + d, k2 + d, k3 + d), v128.load32_splat(q + d), a)
+  v128.store(s, a)
+}
+
+/** Scores of all queries with four keys. */
+// @ts-ignore: decorator
+@inline
+function scoreFour(q: usize, step: usize, rows: i32, k: usize, kStride: usize, D: i32, s: usize, sStep: usize): void {
+  let r = 0
+  for (; r + 2 <= rows; r += 2, q += 2 * step, s += 2 * sStep) score2x4(q, step, k, kStride, D, s, sStep)
+  if (r < rows) score1x4(q, k, kStride, D, s)
 }
 
 /** Product of a query with a key. */
 function score1(q: usize, k: usize, D: i32): f32 {
   let a = f32x4.splat(0)
-  let b = a
   let d: usize = 0
-  for (const end = (<usize>D & ~7) << 2; d < end; d += 32) {
-    a = fma(v128.load(k + d), v128.load(q + d), a)
-    b = fma(v128.load(k + d, 16), v128.load(q + d, 16), b)
-  }
-  let sum = hsum(f32x4.add(a, b))
+  for (const end = (<usize>D & ~3) << 2; d < end; d += 16) a = fma(v128.load(k + d), v128.load(q + d), a)
+  let sum = hsum(a)
   for (const end = <usize>D << 2; d < end; d += 4) sum += load<f32>(k + d) * load<f32>(q + d)
   return sum
 }
 
-/** Scores of all queries with one key. */
-// @ts-ignore: decorator
-@inline
-function scoreKey(q: usize, step: usize, rows: i32, k: usize, D: i32, s: usize, sStep: usize): void {
-  let r = 0
-  for (; r + 3 <= rows; r += 3, q += 3 * step, s += 3 * sStep) score3(q, step, k, D, s, sStep)
-  for (; r < rows; r++, q += step, s += sStep) store<f32>(s, score1(q, k, D))
-}
-
-/** Adds a value, weighted, to three outputs, `step` apart; their weights are `wStep` apart. */
-function add3(out: usize, step: usize, v: usize, D: i32, w: usize, wStep: usize): void {
-  const out1 = out + step
-  const out2 = out1 + step
-  const w0 = v128.load32_splat(w)
-  const w1 = v128.load32_splat(w + wStep)
-  const w2 = v128.load32_splat(w + 2 * wStep)
+/** Adds four values, weighted, to two outputs, `step` apart; their weights are `wStep` apart. */
+function add2x4(out: usize, step: usize, v: usize, vStride: usize, D: i32, w: usize, wStep: usize): void {
+  const v1 = v + vStride
+  const v2 = v1 + vStride
+  const v3 = v2 + vStride
+  const next = out + step
+  const a0 = v128.load32_splat(w, 0)
+  const a1 = v128.load32_splat(w, 4)
+  const a2 = v128.load32_splat(w, 8)
+  const a3 = v128.load32_splat(w, 12)
+  w += wStep
+  const b0 = v128.load32_splat(w, 0)
+  const b1 = v128.load32_splat(w, 4)
+  const b2 = v128.load32_splat(w, 8)
+  const b3 = v128.load32_splat(w, 12)
   let d: usize = 0
   for (const end = (<usize>D & ~3) << 2; d < end; d += 16) {
-    const x = v128.load(v + d)
-    v128.store(out + d, fma(w0, x, v128.load(out + d)))
-    v128.store(out1 + d, fma(w1, x, v128.load(out1 + d)))
-    v128.store(out2 + d, fma(w2, x, v128.load(out2 + d)))
+    let z = v128.load(v + d)
+    let x = fma(a0, z, v128.load(out + d))
+    let y = fma(b0, z, v128.load(next + d))
+    z = v128.load(v1 + d)
+    x = fma(a1, z, x)
+    y = fma(b1, z, y)
+    z = v128.load(v2 + d)
+    x = fma(a2, z, x)
+    y = fma(b2, z, y)
+    z = v128.load(v3 + d)
+    v128.store(out + d, fma(a3, z, x))
+    v128.store(next + d, fma(b3, z, y))
   }
   for (const end = <usize>D << 2; d < end; d += 4) {
-    const x = load<f32>(v + d)
-    store<f32>(out + d, load<f32>(out + d) + load<f32>(w) * x)
-    store<f32>(out1 + d, load<f32>(out1 + d) + load<f32>(w + wStep) * x)
-    store<f32>(out2 + d, load<f32>(out2 + d) + load<f32>(w + 2 * wStep) * x)
+    const z = gather4(v + d, v1 + d, v2 + d, v3 + d)
+    store<f32>(out + d, load<f32>(out + d) + hsum(v128.mul<f32>(v128.load(w - wStep), z)))
+    store<f32>(next + d, load<f32>(next + d) + hsum(v128.mul<f32>(v128.load(w), z)))
   }
+}
+
+/** Adds four values, weighted, to one output. */
+function add1x4(out: usize, v: usize, vStride: usize, D: i32, w: usize): void {
+  const v1 = v + vStride
+  const v2 = v1 + vStride
+  const v3 = v2 + vStride
+  const w0 = v128.load32_splat(w, 0)
+  const w1 = v128.load32_splat(w, 4)
+  const w2 = v128.load32_splat(w, 8)
+  const w3 = v128.load32_splat(w, 12)
+  let d: usize = 0
+  for (const end = (<usize>D & ~3) << 2; d < end; d += 16) {
+    let x = fma(w0, v128.load(v + d), v128.load(out + d))
+    x = fma(w1, v128.load(v1 + d), x)
+    x = fma(w2, v128.load(v2 + d), x)
+    v128.store(out + d, fma(w3, v128.load(v3 + d), x))
+  }
+  for (const end = <usize>D << 2; d < end; d += 4)
+    store<f32>(out + d, load<f32>(out + d) + hsum(v128.mul<f32>(v128.load(w), gather4(v + d, v1 + d, v2 + d, v3 + d))))
+}
+
+/** Adds four values to the outputs of all queries. */
+// @ts-ignore: decorator
+@inline
+function addFour(out: usize, step: usize, rows: i32, v: usize, vStride: usize, D: i32, w: usize, wStep: usize): void {
+  let r = 0
+  for (; r + 2 <= rows; r += 2, out += 2 * step, w += 2 * wStep) add2x4(out, step, v, vStride, D, w, wStep)
+  if (r < rows) add1x4(out, v, vStride, D, w)
 }
 
 /** Adds a value, weighted, to one output. */
@@ -632,15 +714,6 @@ function add1(out: usize, v: usize, D: i32, w: f32): void {
   for (const end = (<usize>D & ~3) << 2; d < end; d += 16)
     v128.store(out + d, fma(weight, v128.load(v + d), v128.load(out + d)))
   for (const end = <usize>D << 2; d < end; d += 4) store<f32>(out + d, load<f32>(out + d) + w * load<f32>(v + d))
-}
-
-/** Adds a value to the outputs of all queries. */
-// @ts-ignore: decorator
-@inline
-function addValue(out: usize, step: usize, rows: i32, v: usize, D: i32, w: usize, wStep: usize): void {
-  let r = 0
-  for (; r + 3 <= rows; r += 3, out += 3 * step, w += 3 * wStep) add3(out, step, v, D, w, wStep)
-  for (; r < rows; r++, out += step, w += wStep) add1(out, v, D, load<f32>(w))
 }
 
 /**
@@ -658,6 +731,7 @@ export function attention_split_f32(p: Attention, scratch: usize, begin: i32, en
   const q = scratch // [rows][D]
   const s = at(q, rows, ceilTo(D, 4)) // [rows][split8]
   const paddingAt = at(s, rows, split8)
+  const sink = at(paddingAt, split8, 1)
   const kStride = (<usize>p.ks) << 2
   const vStride = (<usize>p.vs) << 2
   const rowBytes = (<usize>D) << 2
@@ -675,10 +749,15 @@ export function attention_split_f32(p: Attention, scratch: usize, begin: i32, en
     for (let r = 0; r < rows; r++)
       scaleRow(at(q, r, D), at(at(at(p.q, b, p.qb), hk * group + r / T, p.qh), r % T, p.qt), D, p.scale)
     const sStep = (<usize>split8) << 2
-    for (let j = 0; j < n; j += 2) { // called twice, so that none of it is inlined
-      scoreKey(q, rowBytes, rows, k + <usize>j * kStride, D, s + ((<usize>j) << 2), sStep)
-      if (j + 1 < n) scoreKey(q, rowBytes, rows, k + <usize>(j + 1) * kStride, D, s + ((<usize>j) << 2) + 4, sStep)
+    let j = 0
+    for (; j + 8 <= n; j += 8) {
+      const at8 = k + <usize>j * kStride
+      fetch(at8, 8, kStride, rowBytes, sink)
+      scoreFour(q, rowBytes, rows, at8, kStride, D, at(s, j, 1), sStep)
+      scoreFour(q, rowBytes, rows, at8 + 4 * kStride, kStride, D, at(s, j + 4, 1), sStep)
     }
+    for (; j < n; j++)
+      for (let r = 0; r < rows; r++) store<f32>(at(at(s, r, split8), j, 1), score1(at(q, r, D), k + <usize>j * kStride, D))
     const padding = paddingRow(p, paddingAt, b, k0, n8)
     const outs = at(p.partial, (b * p.Hq + hk * group) * T * splits + part, D + 2) // of the first row
     for (let r = 0; r < rows; r++) {
@@ -690,10 +769,15 @@ export function attention_split_f32(p: Attention, scratch: usize, begin: i32, en
       store<f32>(at(out, D, 1), rowExpSum(row, row, n, most === -Infinity ? 0 : most), 4)
       memory.fill(out, 0, (<usize>D) << 2)
     }
-    for (let j = 0; j < n; j += 2) {
-      addValue(outs, outStep, rows, v + <usize>j * vStride, D, s + ((<usize>j) << 2), sStep)
-      if (j + 1 < n) addValue(outs, outStep, rows, v + <usize>(j + 1) * vStride, D, s + ((<usize>j) << 2) + 4, sStep)
+    j = 0
+    for (; j + 8 <= n; j += 8) {
+      const at8 = v + <usize>j * vStride
+      fetch(at8, 8, vStride, rowBytes, sink)
+      addFour(outs, outStep, rows, at8, vStride, D, at(s, j, 1), sStep)
+      addFour(outs, outStep, rows, at8 + 4 * vStride, vStride, D, at(s, j + 4, 1), sStep)
     }
+    for (; j < n; j++)
+      for (let r = 0; r < rows; r++) add1(outs + <usize>r * outStep, v + <usize>j * vStride, D, load<f32>(at(at(s, r, split8), j, 1)))
   }
 }
 

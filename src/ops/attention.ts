@@ -423,6 +423,7 @@ export const scaled_dot_product_attention = defineOp({
       [...qkv(1, 2, 2, 33, 33, 7), null, 0, true],
       [...qkv(1, 4, 2, 3, 70, 8), null, 0, true, null, true],
       [...qkv(1, 6, 2, 1, 300, 12), null, 0, true, 0.3, true],
+      [...qkv(1, 3, 1, 1, 19, 7), null, 0, true, null, true],
       [...qkv(1, 4, 2, 20, 70, 16), null, 0, false, 0.5, true],
       [...qkv(2, 2, 1, 9, 20, 5), s.randn(1, 2, 9, 20), 0, false, null, true],
       [...qkv(2, 2, 2, 9, 9, 4), s.randn(2, 1, 1, 9), 0, true],
