@@ -1,6 +1,6 @@
 // GenerationConfig: the options of generate(), with Python's names and defaults.
 import { HUB_OPTIONS, type HubOptions, openRepository } from '../hub/open.ts'
-import { filesIn, type SaveTarget, writeText } from '../models/saving.ts'
+import { filesIn, type SaveTarget, writeText } from '../io/saving.ts'
 import { FileFormatError, RushlightError, shown, UnsupportedOptionError } from '../util/errors.ts'
 import { isObject, pythonJson } from '../util/json.ts'
 import { warnOnce } from '../util/warn.ts'

@@ -23,6 +23,7 @@ export {
   writeSafetensors,
   writeShardedSafetensors,
 } from './safetensors.ts'
+export { filesIn, type SaveTarget, writeText } from './saving.ts'
 export { type ByteSink, bytesSink, fileSink } from './sink.ts'
 export {
   blobSource,

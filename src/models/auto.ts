@@ -8,7 +8,8 @@ import { type ConfigClass, type ModelClass, PreTrainedModel } from './model.ts'
 import { type FromPretrainedOptions, fromPretrained } from './pretrained.ts'
 import type { BaseModelOutput, CausalLMOutput, SequenceClassifierOutput } from './outputs.ts'
 import { architecture, modelClass, registerConfig, registerModel, type Task } from './registry.ts'
-import { type SaveOptions, type SaveTarget, saveConfig, saveModel } from './saving.ts'
+import type { SaveTarget } from '../io/saving.ts'
+import { type SaveOptions, saveConfig, saveModel } from './saving.ts'
 import { openModel, SOURCE_OPTIONS, sourceOptions } from './source.ts'
 
 /** Options that are keys of a config, not ways to find it. */

@@ -1,24 +1,20 @@
 // save_pretrained: a model as a directory that Python's from_pretrained reads, and ours.
 import {
-  type ByteSink,
-  fileError,
-  fileSink,
-  toWrite,
+  filesIn,
+  type SaveTarget,
   type TensorToWrite,
+  toWrite,
   writeShardedSafetensors,
+  writeText,
 } from '../io/index.ts'
 import { QuantizedEmbedding, QuantizedLinear } from '../quant/layers.ts'
 import { no_grad } from '../tensor/autograd.ts'
 import { tidy } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { checkOptions, FileError, RushlightError, unsupported } from '../util/errors.ts'
+import { checkOptions, RushlightError, unsupported } from '../util/errors.ts'
 import { pythonJson } from '../util/json.ts'
-import { builtin } from '../util/platform.ts'
 import type { PreTrainedConfig } from './config.ts'
 import type { ModelClass, PreTrainedModel } from './model.ts'
-
-/** A directory's path, or what makes the sink of each file where there is no file system. */
-export type SaveTarget = string | ((file: string) => ByteSink)
 
 /** Options of save_pretrained. */
 export interface SaveOptions {
@@ -26,35 +22,6 @@ export interface SaveOptions {
   max_shard_size?: number | string
   /** Always true: nothing else is written. */
   safe_serialization?: boolean
-}
-
-/** Makes the directory and gives what opens files in it. @throws FileError when it cannot be made */
-export function filesIn(target: SaveTarget): (file: string) => ByteSink {
-  if (typeof target === 'function') return target
-  if (typeof target !== 'string' || target === '')
-    throw new RushlightError(`save_pretrained: expected a directory's path, found ${JSON.stringify(target)}`)
-  const fs = builtin('node:fs')
-  if (!fs)
-    throw new FileError(
-      `${target}: there is no file system here. Hint: save_pretrained((file) => sink) with a ByteSink of your own`,
-    )
-  try {
-    fs.mkdirSync(target, { recursive: true })
-  } catch (cause) {
-    throw fileError(target, 'made a directory', cause)
-  }
-  return (file) => fileSink(`${target}/${file}`)
-}
-
-/** Writes a small text file. */
-export async function writeText(sink: ByteSink, text: string): Promise<void> {
-  try {
-    await sink.write(new TextEncoder().encode(text))
-    await sink.commit()
-  } catch (error) {
-    await sink.discard()
-    throw error
-  }
 }
 
 /** Writes config.json. */

@@ -1,8 +1,9 @@
 // PreTrainedTokenizer: a tokenizer with the interface of transformers. Text to model inputs, ids to text, chats to prompts.
+import { filesIn, type SaveTarget, writeText } from '../io/saving.ts'
 import { Tensor } from '../tensor/tensor.ts'
 import { Callable } from '../util/callable.ts'
 import { checkOptions, RushlightError, UnsupportedOptionError, unsupported } from '../util/errors.ts'
-import { builtin } from '../util/platform.ts'
+import { pythonJson } from '../util/json.ts'
 import {
   addedBy,
   type DetailedRow,
@@ -652,18 +653,26 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
 
   // ---- saving
 
-  /** Writes tokenizer.json, tokenizer_config.json and chat_template.jinja to a directory, from which Python loads them too. */
-  async save_pretrained(directory: string): Promise<void> {
-    const fs = builtin('node:fs/promises')
-    if (!fs) throw new RushlightError('save_pretrained: there is no file system here')
-    await fs.mkdir(directory, { recursive: true })
-    for (const [file, text] of Object.entries(this.files())) await fs.writeFile(`${directory}/${file}`, text)
+  /**
+   * Writes tokenizer.json, tokenizer_config.json, chat_template.jinja and further templates, from which Python loads it too.
+   * @param directory its path, which is made where it is missing, or what makes the sink of each file
+   * @returns the names of the files
+   */
+  async save_pretrained(directory: SaveTarget): Promise<string[]> {
+    const create = filesIn(directory)
+    const files = Object.entries(this.files())
+    if (typeof directory === 'string' && files.some(([file]) => file.includes('/')))
+      filesIn(`${directory}/additional_chat_templates`)
+    for (const [file, text] of files) await writeText(create(file), text)
+    return files.map(([file]) => file)
   }
 
   /** What save_pretrained writes, by file name. */
   files(): Record<string, string> {
-    const { chat_template: _, added_tokens_decoder: __, ...config } = this.config
+    // tokenizer.json holds the added tokens, and files of their own the templates.
+    const { chat_template: _, added_tokens_decoder: __, additional_special_tokens: ___, ...config } = this.config
     const own: TokenizerConfig = {
+      tokenizer_class: 'PreTrainedTokenizerFast',
       ...config,
       ...this.special_tokens_map,
       ...(this.extra.length ? { extra_special_tokens: this.extra } : {}),
@@ -673,13 +682,20 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
       model_input_names: this.model_input_names,
       clean_up_tokenization_spaces: this.clean_up_tokenization_spaces,
     }
+    const templates = typeof this.chat_template === 'string' ? { default: this.chat_template } : this.chat_template
+    // Without a default, loaders would not look for the files of the others.
+    const inFiles = templates !== null && Object.hasOwn(templates, 'default')
+    if (templates && !inFiles)
+      own.chat_template = Object.entries(templates).map(([name, template]) => ({ name, template }))
     const files: Record<string, string> = {
-      'tokenizer.json': JSON.stringify({ ...this.json, added_tokens: [...this.engine.added.values()] }),
+      'tokenizer.json': JSON.stringify({ ...this.json, added_tokens: [...this.engine.added.values()] }, null, 2),
+      'tokenizer_config.json': pythonJson(own),
     }
-    if (typeof this.chat_template === 'string') files['chat_template.jinja'] = this.chat_template
-    else if (this.chat_template)
-      own.chat_template = Object.entries(this.chat_template).map(([name, template]) => ({ name, template }))
-    files['tokenizer_config.json'] = `${JSON.stringify(own, null, 2)}\n`
+    for (const [name, template] of Object.entries(inFiles ? templates : {})) {
+      if (/[/\\]|^\.*$/.test(name))
+        throw new RushlightError(`save_pretrained: chat_template: ${JSON.stringify(name)} cannot be a file's name`)
+      files[name === 'default' ? 'chat_template.jinja' : `additional_chat_templates/${name}.jinja`] = template
+    }
     return files
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryRepository } from '../../src/io/index.ts'
+import { bytesSink, MemoryRepository } from '../../src/io/index.ts'
 import { Tensor } from '../../src/tensor/tensor.ts'
 import {
   AutoTokenizer,
@@ -238,6 +238,37 @@ test('a saved tokenizer loads again, with what was changed', async () => {
   } finally {
     rmSync(directory, { recursive: true })
   }
+})
+
+test('a tokenizer saved to sinks: several templates', async () => {
+  const sinks = new Map<string, ReturnType<typeof bytesSink>>()
+  const save = (tokenizer: PreTrainedTokenizer) => {
+    sinks.clear()
+    return tokenizer.save_pretrained((file) => {
+      const sink = bytesSink(file)
+      sinks.set(file, sink)
+      return sink
+    })
+  }
+  const load = () =>
+    AutoTokenizer.from_pretrained(
+      new MemoryRepository([...sinks].map(([file, sink]) => [file, new TextDecoder().decode(sink.bytes())])),
+    )
+  const tokenizer = await shakespeare()
+  tokenizer.chat_template = { default: 'one', tool_use: 'two' }
+  assert.equal(await save(tokenizer), [
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'chat_template.jinja',
+    'additional_chat_templates/tool_use.jinja',
+  ])
+  assert.equal((await load()).chat_template, { default: 'one', tool_use: 'two' })
+  tokenizer.chat_template = { rag: 'three' }
+  await save(tokenizer)
+  assert.equal((await load()).chat_template, { rag: 'three' })
+  tokenizer.chat_template = { default: 'one', '../two': 'two' }
+  const error = await save(tokenizer).catch((error: Error) => error.message)
+  assert.match(String(error), /"\.\.\/two" cannot be a file's name/)
 })
 
 test('what cannot be loaded says what was looked for', async () => {
