@@ -82,7 +82,6 @@ export async function promptForToken(): Promise<string> {
 function hidden(question: string): Promise<string> {
   const readline = builtin('node:readline')!
   const { stdin, stderr } = process
-  stderr.write(question)
   return new Promise((resolve, reject) => {
     let answer = ''
     const finish = (settle: () => void) => {
@@ -102,5 +101,6 @@ function hidden(question: string): Promise<string> {
     stdin.setRawMode(true)
     stdin.on('keypress', key)
     stdin.resume()
+    stderr.write(question) // now that nothing typed shows
   })
 }
