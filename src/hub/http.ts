@@ -208,11 +208,10 @@ async function follow(url: URL, request: HubRequest, signal: AbortSignal): Promi
     if (!inBrowser) Object.assign(headers, { 'accept-encoding': 'identity', 'user-agent': `rushlight/${version}` })
     if (token !== undefined) headers.authorization = `Bearer ${token}`
     const { method = 'GET', body } = request
-    const response = await (env.fetch ?? fetch)(url, { method, headers, body, signal, redirect: 'manual' })
+    // A browser hides where a redirect leads; it follows by itself, leaving the token behind where the origin changes.
+    const redirect = inBrowser && request.abroad ? 'follow' : 'manual'
+    const response = await (env.fetch ?? fetch)(url, { method, headers, body, signal, redirect })
     const location = response.status >= 300 && response.status < 400 ? response.headers.get('location') : null
-    // A browser hides where a redirect leads, and follows it itself, leaving the token behind where the origin changes.
-    if (response.type === 'opaqueredirect' && request.abroad)
-      return (env.fetch ?? fetch)(url, { method, headers, body, signal, redirect: 'follow' })
     if (location === null) return response
     const next = new URL(location, url)
     if (next.origin !== url.origin && !request.abroad) return response
