@@ -23,7 +23,7 @@ export interface HubRequest {
   signal?: AbortSignal
   /** Milliseconds without an answer, or later without a byte, after which the connection counts as cut. */
   timeout: number
-  /** Whether redirects to other origins are followed; without, the redirect itself is the answer. */
+  /** Whether redirects to other origins are followed; without, the redirect itself is the answer, if it says anything of a file. */
   abroad?: boolean
   /** What errors call it. */
   name: string
@@ -208,13 +208,18 @@ async function follow(url: URL, request: HubRequest, signal: AbortSignal): Promi
     if (!inBrowser) Object.assign(headers, { 'accept-encoding': 'identity', 'user-agent': `rushlight/${version}` })
     if (token !== undefined) headers.authorization = `Bearer ${token}`
     const { method = 'GET', body } = request
-    // A browser hides where a redirect leads; it follows by itself, leaving the token behind where the origin changes.
-    const redirect = inBrowser && request.abroad ? 'follow' : 'manual'
+    // A browser hides where a redirect leads; it follows by itself, leaving the token behind where the origin changes. What else
+    // has no file system may not do that, so with a token it has to show first that it hides them.
+    const redirect = inBrowser && request.abroad && token === undefined ? 'follow' : 'manual'
     const response = await (env.fetch ?? fetch)(url, { method, headers, body, signal, redirect })
+    if (response.type === 'opaqueredirect' && request.abroad)
+      return (env.fetch ?? fetch)(url, { method, headers, body, signal, redirect: 'follow' })
     const location = response.status >= 300 && response.status < 400 ? response.headers.get('location') : null
     if (location === null) return response
     const next = new URL(location, url)
-    if (next.origin !== url.origin && !request.abroad) return response
+    // A redirect that says what a file is leads to its bytes; one that does not, from a mirror to the Hub.
+    const says = method !== 'HEAD' || response.headers.has('x-repo-commit')
+    if (next.origin !== url.origin && !request.abroad && says) return response
     await response.body?.cancel().catch(() => {})
     if (!/^https?:$/.test(next.protocol) || (url.protocol === 'https:' && next.protocol === 'http:'))
       throw new HfHubHTTPError(

@@ -171,7 +171,7 @@ test('the token goes to the endpoint alone, and into no error', async () => {
   const elsewhere = await startHub({ repositories: {} })
   hub.requests.length = 0
   hub.faults.push({ method: 'HEAD', redirect: `${elsewhere.url}/x` })
-  await rejects(download({ token }), FileMetadataError, /./)
+  await rejects(download({ token }), HfHubHTTPError, /./)
   hub.faults.length = 0
   hub.faults.push({ method: 'GET', origin: 'hub', redirect: `${elsewhere.url}/x` })
   await rejects(download({ token }), HfHubHTTPError, /./)
@@ -201,6 +201,22 @@ test('the token goes to the endpoint alone, and into no error', async () => {
   hub.faults.push({ origin: 'files', status: 403 })
   const error = await rejects(download(), HfHubHTTPError, /./)
   assert.not.match(error.message, /signature|secret/)
+})
+
+test('a mirror may leave the questions to the Hub', async () => {
+  const mirror = await startHub({ repositories: REPOSITORIES })
+  mirror.faults.push({ method: 'HEAD', redirect: `${hub.url}/tests/tiny/resolve/main/model.safetensors` })
+  env.remoteHost = mirror.url
+  try {
+    assert.ok(readFileSync(await download({ token: 'hf_test' })).equals(WEIGHTS))
+  } finally {
+    env.remoteHost = hub.url
+    await mirror.close()
+  }
+  assert.equal(
+    hub.requests.map(({ method, headers }) => [method, headers.authorization]),
+    [['HEAD', undefined]],
+  )
 })
 
 test('redirects end', async () => {
