@@ -55,7 +55,7 @@ export { enable_grad, grad, is_grad_enabled, no_grad } from './tensor/autograd.t
 export type { DType } from './tensor/dtype.ts'
 export { keep, tidy } from './tensor/scope.ts'
 export { Tensor } from './tensor/tensor.ts'
-export { AutoTokenizer, BpeTrainer, PreTrainedTokenizer } from './tokenizers/index.ts'
+export { AutoTokenizer, BpeTrainer, PreTrainedTokenizer, PreTrainedTokenizerFast } from './tokenizers/index.ts'
 export * from './util/errors.ts'
 export { version } from './version.ts'
 export { init, memory, OutOfMemoryError, runtimeInfo } from './runtime.ts'

@@ -49,26 +49,29 @@ export function lengthsOf(
   return lengths
 }
 
-/** Takes the ids of one text or two back to `room` in all. */
+/** One text or two, as one sequence has them. */
+export type Cut = [first: TextIds, second: TextIds | null]
+
+/**
+ * Takes the ids of one text or two back to `room` in all. Of one that is cut come further parts, each with the last `stride` ids of
+ * the part before.
+ */
 export function truncate(
   first: TextIds,
   second: TextIds | null,
   room: number,
   strategy: TruncationStrategy,
   side: Side,
-): [first: TextIds, second: TextIds | null] {
+  stride: number,
+): Cut[] {
   const [length, other] = [first.ids.length, second?.ids.length ?? 0]
   const excess = length + other - room
-  if (strategy === 'do_not_truncate' || excess <= 0) return [first, second]
-  const keep = (text: TextIds, n: number) => {
-    const from = side === 'left' ? Math.max(text.ids.length - n, 0) : 0
-    const cut = Object.entries(text).map(([name, values]) => [name, values.slice(from, from + n)])
-    return Object.fromEntries(cut) as TextIds
-  }
-  if (strategy === 'longest_first' && second === null) return [keep(first, room), null]
+  if (strategy === 'do_not_truncate' || excess <= 0) return [[first, second]]
+  if (strategy === 'longest_first' && second === null)
+    return parts(first, room, stride, side).map((part): Cut => [part, null])
   if (strategy === 'longest_first') {
     const [n1, n2] = shares(length, other, room)
-    return [keep(first, n1), keep(second!, n2)]
+    return [[parts(first, n1, 0, side)[0], parts(second!, n2, 0, side)[0]]]
   }
   const target = strategy === 'only_first' ? first : second
   if (!target)
@@ -80,8 +83,33 @@ export function truncate(
     throw new RushlightError(
       `tokenizer: truncation: ${JSON.stringify(strategy)} cannot take ${excess} ids from a text of ${before}. Hint: use 'longest_first'`,
     )
-  const shorter = keep(target, before - excess)
-  return strategy === 'only_first' ? [shorter, second] : [first, shorter]
+  return parts(target, before - excess, stride, side).map((part) =>
+    strategy === 'only_first' ? [part, second] : [first, part],
+  )
+}
+
+/** Parts of n ids, each with the last `stride` of the one before, from the side that is kept. */
+function parts(text: TextIds, n: number, stride: number, side: Side): TextIds[] {
+  const { length } = text.ids
+  if (stride > 0 && stride >= n)
+    throw new RushlightError(
+      `tokenizer: stride: expected less than the ${n} ids that a text is cut to, found ${stride}`,
+    )
+  const slice = (from: number, to: number): TextIds => {
+    const columns = Object.entries(text).map(([name, values]) => [name, values.slice(from, to)])
+    const part = Object.fromEntries(columns) as TextIds
+    if (part.starts && part.leads && to > from) part.starts[0] = part.leads[0]
+    return part
+  }
+  if (n === 0) return [slice(0, 0), text]
+  if (n >= length) return [text]
+  const count = Math.ceil((length - n) / (n - stride)) + 1
+  return Array.from({ length: count }, (_, i) => {
+    const skipped = i * (n - stride)
+    return side === 'left'
+      ? slice(Math.max(length - skipped - n, 0), length - skipped)
+      : slice(skipped, Math.min(skipped + n, length))
+  })
 }
 
 /** Lengths of two texts that share `room`: the longer one gives first, then both. */
@@ -126,15 +154,15 @@ export function fill(
   second: TextIds | null,
   special: boolean,
 ): Row & Partial<DetailedRow> {
-  const parts = (second ? pair : single).filter((part) => special || 'text' in part)
+  const layout = (second ? pair : single).filter((part) => special || 'text' in part)
   const join = (columns: (readonly number[])[]) => ([] as number[]).concat(...columns)
   /** A column that each text has, and a value for each special token. */
   const column = (name: keyof Tokens, value: number) =>
-    join(parts.map((part) => ('ids' in part ? part.ids.map(() => value) : (textOf(part.text)[name] ?? []))))
+    join(layout.map((part) => ('ids' in part ? part.ids.map(() => value) : (textOf(part.text)[name] ?? []))))
   const textOf = (text: 'A' | 'B') => (text === 'A' ? first : second!)
-  const ids = parts.map((part) => ('ids' in part ? part.ids : textOf(part.text).ids))
+  const ids = layout.map((part) => ('ids' in part ? part.ids : textOf(part.text).ids))
   const fillBy = (valueOf: (part: Part) => number) =>
-    join(parts.map((part, i) => new Array<number>(ids[i].length).fill(valueOf(part))))
+    join(layout.map((part, i) => new Array<number>(ids[i].length).fill(valueOf(part))))
   return {
     input_ids: join(ids),
     token_type_ids: fillBy((part) => part.type),

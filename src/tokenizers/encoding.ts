@@ -15,6 +15,8 @@ export interface Encodings<T extends Encoded> {
   assistant_masks?: T
   /** Range of the text of each token. */
   offset_mapping?: [start: number, end: number][] | [start: number, end: number][][] | Tensor
+  /** The text that each row is of, where what was cut off has rows of its own. */
+  overflow_to_sample_mapping?: number[] | Tensor
   /** How many ids, where that was asked for. */
   length?: number[] | Tensor
 }

@@ -14,6 +14,8 @@ export interface Tokens {
   starts: number[]
   ends: number[]
   words: number[]
+  /** Where the range of a token begins that is the first of a row: it may have a space before it that others have not. */
+  leads: number[]
 }
 
 export class Engine {
@@ -113,12 +115,13 @@ export class Engine {
 
   /** Ids of a text, and where in it each one's token stands. It takes longer than encode. */
   encodeWithOffsets(text: string, splitSpecial = false): Tokens {
-    const tokens: Tokens = { ids: [], starts: [], ends: [], words: [] }
+    const tokens: Tokens = { ids: [], starts: [], ends: [], words: [], leads: [] }
     const add = (id: number, [start, end]: readonly [number, number]) => {
       tokens.ids.push(id)
       tokens.starts.push(start)
       tokens.ends.push(end)
       tokens.words.push(word)
+      tokens.leads.push(start)
     }
     const texts = new Map<number, string>()
     let word = 0
@@ -140,6 +143,20 @@ export class Engine {
     )
     this.trim(text, tokens, texts)
     return tokens
+  }
+
+  /** Ids of words, each tokenized by itself, and where in them each one's token stands. */
+  encodeWords(words: readonly string[], splitSpecial = false): Tokens {
+    const all: Tokens = { ids: [], starts: [], ends: [], words: [], leads: [] }
+    words.forEach((word, i) => {
+      const { ids, starts, ends, leads } = this.encodeWithOffsets(word, splitSpecial)
+      all.leads.push(...leads)
+      all.ids.push(...ids)
+      all.starts.push(...starts)
+      all.ends.push(...ends)
+      all.words.push(...ids.map(() => i))
+    })
+    return all
   }
 
   /** Walks over the added tokens of a text and the words between them. @param take a part of the text, to normalize and split */
@@ -172,15 +189,17 @@ export class Engine {
   }
 
   /** Byte-level post-processors take the spaces around a token out of its offsets. @param texts of the added tokens among them */
-  private trim(text: string, { ids, starts, ends }: Tokens, texts: ReadonlyMap<number, string>): void {
+  private trim(text: string, { ids, starts, ends, leads }: Tokens, texts: ReadonlyMap<number, string>): void {
     for (const { add_prefix_space: prefixed } of this.trims)
       ids.forEach((id, i) => {
         const token = texts.get(i) ?? this.names[id] ?? ''
         const [all] = /^[\p{White_Space}\u0120]*/u.exec(token)!
         const trailing = token.length - token.replace(/[\p{White_Space}\u0120]+$/u, '').length
         // A single space at the beginning may be the one that was put there.
-        const leading = all.length === 1 && prefixed !== false && (i === 0 || starts[i] === 0) ? 0 : all.length
-        starts[i] = Math.min(moved(text, starts[i], leading), ends[i])
+        const put = all.length === 1 && prefixed !== false
+        leads[i] = Math.min(moved(text, leads[i], put ? 0 : all.length), ends[i])
+        starts[i] =
+          put && (i === 0 || starts[i] === 0) ? leads[i] : Math.min(moved(text, starts[i], all.length), ends[i])
         ends[i] = Math.max(moved(text, ends[i], -trailing), starts[i])
       })
   }

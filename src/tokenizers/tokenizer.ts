@@ -42,7 +42,7 @@ import { PLAIN, type Part, type Template } from './template.ts'
 /** Options of a tokenizer's call. */
 export interface EncodeOptions {
   /** The second text, or texts, where it is not given as the second argument. */
-  text_pair?: string | readonly string[] | null
+  text_pair?: string | readonly string[] | readonly (readonly string[])[] | null
   /** Put the model's special tokens around the text (default true). */
   add_special_tokens?: boolean
   /** Fill up to the longest of the batch (true), or to `max_length`. */
@@ -63,6 +63,12 @@ export interface EncodeOptions {
   /** The range of the text that each token stands for, as `text.slice(start, end)` takes it. */
   return_offsets_mapping?: boolean
   return_length?: boolean
+  /** Gives what truncation cuts off as further rows, and which text each row is of (`overflow_to_sample_mapping`). */
+  return_overflowing_tokens?: boolean
+  /** How many ids such a row has of the one before. */
+  stride?: number
+  /** Each text is a list of words; offsets are within them. */
+  is_split_into_words?: boolean
   /** Special tokens in the text are text like any other. */
   split_special_tokens?: boolean | null
 }
@@ -83,16 +89,31 @@ const ENCODE_OPTIONS = [
   'return_special_tokens_mask',
   'return_offsets_mapping',
   'return_length',
+  'return_overflowing_tokens',
+  'stride',
+  'is_split_into_words',
   'split_special_tokens',
 ] as const satisfies readonly (keyof EncodeOptions)[]
 
 /** Options of Python's that are accepted where they ask for nothing. */
 const WITHOUT_EFFECT: Record<string, unknown> = {
   verbose: undefined, // any value
-  stride: 0,
-  is_split_into_words: false,
-  return_overflowing_tokens: false,
 }
+
+/** Options of pad. */
+export type PadOptions = Pick<
+  EncodeOptions,
+  'padding' | 'max_length' | 'pad_to_multiple_of' | 'padding_side' | 'return_attention_mask' | 'return_tensors'
+>
+
+const PAD_OPTIONS = [
+  'padding',
+  'max_length',
+  'pad_to_multiple_of',
+  'padding_side',
+  'return_attention_mask',
+  'return_tensors',
+] as const satisfies readonly (keyof PadOptions)[]
 
 /** Options of decode. */
 export interface DecodeOptions {
@@ -133,8 +154,11 @@ type NamedToken = (typeof NAMED)[number]
 
 type NamedTokens = { [name in NamedToken]: string | null } & { readonly [name in `${NamedToken}_id`]: number | null }
 
+/** One text, or its words. */
+type Text = string | readonly string[]
+
 /** A text and the one that goes with it. */
-type Texts = readonly [text: string, pair: string | null]
+type Texts = readonly [text: Text, pair: Text | null]
 
 /** Columns of one row, by name. */
 type Columns = Record<string, number[]>
@@ -142,11 +166,10 @@ type Columns = Record<string, number[]>
 /** Columns that say where ids come from. */
 const ORIGINS = ['starts', 'ends', 'words', 'sequences'] as const
 
-type CallArguments = [
-  text: string | readonly string[],
-  text_pair?: string | readonly string[] | EncodeOptions | null,
-  options?: EncodeOptions,
-]
+/** One text, or a batch of them. */
+type TextOrBatch = Text | readonly Text[]
+
+type CallArguments = [text: TextOrBatch, text_pair?: TextOrBatch | EncodeOptions | null, options?: EncodeOptions]
 
 /** Classes of transformers whose models tell two texts apart by token types. */
 const WITH_TOKEN_TYPES =
@@ -223,38 +246,35 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
 
   /** What a call does: `tokenizer(text, options)`, `tokenizer(text, text_pair, options)`, or with lists of texts. */
   override _call(
-    text: string | readonly string[],
-    text_pair?: string | readonly string[] | EncodeOptions | null,
+    text: TextOrBatch,
+    text_pair?: TextOrBatch | EncodeOptions | null,
     options?: EncodeOptions,
   ): BatchEncoding {
     const isOptions = typeof text_pair === 'object' && text_pair !== null && !Array.isArray(text_pair)
     const given = { ...(isOptions ? (text_pair as EncodeOptions) : options) }
     const pair =
-      (isOptions ? given.text_pair : (text_pair as string | readonly string[] | null | undefined)) ??
-      given.text_pair ??
-      null
+      (isOptions ? given.text_pair : (text_pair as TextOrBatch | null | undefined)) ?? given.text_pair ?? null
     this.checkEncodeOptions(given)
-    if (typeof text === 'string') {
-      if (pair !== null && typeof pair !== 'string')
-        throw new RushlightError('tokenizer: text_pair: expected one text, as text is one, found a list')
-      return this.collect([[text, pair || null]], given, true)
-    }
-    checkTexts('text', text)
-    if (pair === null)
-      return this.collect(
-        text.map((one) => [one, null]),
-        given,
-        false,
+    const words = given.is_split_into_words === true
+    const one = isOneText(text, words)
+    if (pair !== null && isOneText(pair, words) !== one)
+      throw new RushlightError(
+        one
+          ? 'tokenizer: text_pair: expected one text, as text is one, found a list'
+          : 'tokenizer: text_pair: expected a list as long as that of text, found one text',
       )
-    if (typeof pair === 'string')
-      throw new RushlightError('tokenizer: text_pair: expected a list as long as that of text, found one text')
-    checkTexts('text_pair', pair)
-    if (pair.length !== text.length)
-      throw new RushlightError(`tokenizer: text_pair: expected ${text.length} texts, as in text, found ${pair.length}`)
+    const texts = (one ? [text] : text) as readonly Text[]
+    const pairs = (one && pair !== null ? [pair || null] : pair) as readonly (Text | null)[] | null
+    checkTexts('text', texts, words)
+    if (pairs !== null && pairs[0] !== null) checkTexts('text_pair', pairs, words)
+    if (pairs !== null && pairs.length !== texts.length)
+      throw new RushlightError(
+        `tokenizer: text_pair: expected ${texts.length} texts, as in text, found ${pairs.length}`,
+      )
     return this.collect(
-      text.map((one, i) => [one, pair[i]]),
+      texts.map((text, i) => [text, pairs?.[i] ?? null]),
       given,
-      false,
+      one,
     )
   }
 
@@ -276,24 +296,33 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
     return lengthsOf(options.padding, options.truncation, options.max_length, this.model_max_length)
   }
 
-  /** One text, or pair, truncated and in its template. @param detailed with where the ids come from */
-  private row([text, pair]: Texts, options: EncodeOptions, detailed: boolean): Row & Partial<DetailedRow> {
+  /** One text, or pair, truncated and in its template; what was cut off as rows of its own. @param detailed with where the ids come from */
+  private rowsOf([text, pair]: Texts, options: EncodeOptions, detailed: boolean): (Row & Partial<DetailedRow>)[] {
     const special = options.add_special_tokens ?? true
     const split = options.split_special_tokens ?? this.split_special_tokens
     const template = this.template()
     const { truncation, max_length } = this.lengths(options)
-    const encode = (one: string): TextIds =>
-      detailed ? this.engine.encodeWithOffsets(one, split) : { ids: this.engine.encode(one, split) }
+    const encode = (one: Text): TextIds => {
+      if (typeof one !== 'string') return this.engine.encodeWords(one, split)
+      return detailed ? this.engine.encodeWithOffsets(one, split) : { ids: this.engine.encode(one, split) }
+    }
     const first = encode(text)
     const second = pair === null ? null : encode(pair)
-    if (max_length === null || truncation === 'do_not_truncate') return fill(template, first, second, special)
+    if (max_length === null || truncation === 'do_not_truncate') return [fill(template, first, second, special)]
     const room = max_length - (special ? addedBy(second ? template.pair : template.single) : 0)
     if (room < 0)
       throw new RushlightError(
         `tokenizer: max_length: expected room for the ${max_length - room} special tokens, found ${max_length}`,
       )
     const to = side('truncation_side', options.truncation_side ?? this.truncation_side)
-    return fill(template, ...truncate(first, second, room, truncation, to), special)
+    const { return_overflowing_tokens: overflowing, stride = 0 } = options
+    if (overflowing && second !== null && truncation === 'longest_first')
+      throw unsupported('tokenizer', 'return_overflowing_tokens with two texts and truncation', truncation, [
+        'only_first',
+        'only_second',
+      ])
+    const cuts = truncate(first, second, room, truncation, to, stride)
+    return (overflowing ? cuts : cuts.slice(0, 1)).map((cut) => fill(template, ...cut, special))
   }
 
   /** The template, around which bos and eos stand where the config asks for them. */
@@ -312,22 +341,28 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
     return { single: PLAIN.single.flatMap(around), pair: PLAIN.pair.flatMap(around) }
   }
 
-  /** Rows of the columns that were asked for, padded. */
-  private rows(texts: readonly Texts[], options: EncodeOptions, names: readonly (keyof DetailedRow)[]): Columns[] {
+  /** Rows of the columns that were asked for, padded, and the text that each is of. */
+  private rows(texts: readonly Texts[], options: EncodeOptions, names: readonly (keyof DetailedRow)[]) {
     const detailed = names.includes('starts')
-    const rows = texts.map((one) => {
-      const row = this.row(one, options, detailed)
-      return Object.fromEntries(names.map((name) => [name, row[name] ?? []]))
+    const rows: Columns[] = []
+    const samples: number[] = []
+    texts.forEach((one, i) => {
+      for (const row of this.rowsOf(one, options, detailed)) {
+        rows.push(Object.fromEntries(names.map((name) => [name, row[name] ?? []])))
+        samples.push(i)
+      }
     })
     const { padding, max_length } = this.lengths(options)
     if (padding !== 'do_not_pad') this.padRows(rows, padding === 'max_length' ? max_length : null, options)
-    return rows
+    return { rows, samples }
   }
 
-  private collect(texts: readonly Texts[], options: EncodeOptions, single: boolean): BatchEncoding {
+  private collect(texts: readonly Texts[], options: EncodeOptions, one: boolean): BatchEncoding {
+    const overflowing = options.return_overflowing_tokens === true
+    const single = one && !overflowing
     const wanted = this.wantedNames(options)
     const offsets = options.return_offsets_mapping === true
-    const rows = this.rows(texts, options, offsets ? [...wanted, ...ORIGINS] : wanted)
+    const { rows, samples } = this.rows(texts, options, offsets ? [...wanted, ...ORIGINS] : wanted)
     const tensors = options.return_tensors === 'pt' || options.return_tensor === true
     const values = wanted.map((name): [string, Encoded] => {
       const column = rows.map((row) => row[name])
@@ -344,13 +379,17 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
       const lengths = rows.map(({ input_ids }) => input_ids.length)
       encodings.length = tensors ? Tensor.from(BigInt64Array.from(lengths, BigInt), [lengths.length], 'int64') : lengths
     }
+    if (overflowing)
+      encodings.overflow_to_sample_mapping = tensors
+        ? Tensor.from(BigInt64Array.from(samples, BigInt), [samples.length], 'int64')
+        : samples
     const given = { ...options }
     return new BatchEncoding(encodings, () => this.originsOf(texts, given))
   }
 
   /** Where the ids of texts come from. */
   private originsOf(texts: readonly Texts[], options: EncodeOptions): Origins[] {
-    return this.rows(texts, options, ['input_ids', 'attention_mask', ...ORIGINS]).map(
+    return this.rows(texts, options, ['input_ids', 'attention_mask', ...ORIGINS]).rows.map(
       ({ input_ids, starts, ends, words, sequences }) => ({
         tokens: this.convert_ids_to_tokens(input_ids),
         starts,
@@ -392,6 +431,33 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
     pad(rows, fillers, length, multiple, side('padding_side', options.padding_side ?? this.padding_side))
   }
 
+  /**
+   * Pads sequences that a tokenizer gave one by one: a list of encodings, or one with lists of rows.
+   * @returns rows of one length, with their attention_mask where the model takes one
+   */
+  pad(encoded_inputs: readonly object[] | object, options: PadOptions = {}): BatchEncoding {
+    checkOptions('pad', options, PAD_OPTIONS)
+    const { padding = true, return_attention_mask, return_tensors } = options
+    const encodings = (Array.isArray(encoded_inputs) ? columnsOf(encoded_inputs) : Object.entries(encoded_inputs)) as [
+      string,
+      unknown,
+    ][]
+    const columns = encodings.map(([name, rows]): [string, number[][]] => [name, listOfRows(name, rows)])
+    const ids = columns.find(([name]) => name === 'input_ids')?.[1]
+    if (!ids) throw new RushlightError('pad: expected input_ids, found none')
+    const rows = ids.map((_, i): Columns => Object.fromEntries(columns.map(([name, values]) => [name, [...values[i]]])))
+    if (return_attention_mask ?? this.model_input_names.includes('attention_mask'))
+      for (const row of rows) row.attention_mask ??= row.input_ids.map(() => 1)
+    const { padding: strategy, max_length } = this.lengths({ ...options, padding, truncation: false })
+    if (strategy !== 'do_not_pad') this.padRows(rows, strategy === 'max_length' ? max_length : null, options)
+    const names = Object.keys(rows[0] ?? {})
+    const values = names.map((name): [string, Encoded] => {
+      const column = rows.map((row) => row[name])
+      return [name, return_tensors === 'pt' ? rowsToTensor(column) : column]
+    })
+    return new BatchEncoding(Object.fromEntries(values) as unknown as Encodings<Encoded>)
+  }
+
   /** Ids of a text, with special tokens around it unless told otherwise. */
   encode(text: string, text_pair?: string | EncodeOptions | null, options?: EncodeOptions): number[] {
     return this._call(text, text_pair, options).input_ids as number[]
@@ -404,11 +470,14 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
 
   // ---- ids to text
 
-  /** Text of ids. @throws RushlightError when there are two dimensions */
-  decode(token_ids: TokenIds, options: DecodeOptions = {}): string {
+  /** Text of ids; of a list of sequences, the text of each. @throws RushlightError for a tensor of two dimensions */
+  decode(token_ids: TokenIds, options?: DecodeOptions): string
+  decode(token_ids: readonly TokenIds[], options?: DecodeOptions): string[]
+  decode(token_ids: TokenIds | readonly TokenIds[], options: DecodeOptions = {}): string | string[] {
+    if (Array.isArray(token_ids) && typeof token_ids[0] === 'object') return this.batch_decode(token_ids, options)
     checkOptions('decode', options, ['skip_special_tokens', 'clean_up_tokenization_spaces'])
     const text = this.engine.decode(
-      this.engine.tokensToDecode(idList('decode', token_ids), options.skip_special_tokens ?? false),
+      this.engine.tokensToDecode(idList('decode', token_ids as TokenIds), options.skip_special_tokens ?? false),
     )
     return this.cleansUp(options) ? cleanUp(text) : text
   }
@@ -701,6 +770,10 @@ export class PreTrainedTokenizer extends Callable<CallArguments, BatchEncoding> 
 }
 
 export interface PreTrainedTokenizer extends NamedTokens {
+  (
+    words: readonly string[],
+    options: EncodeOptions & { is_split_into_words: true; return_tensors?: null; return_overflowing_tokens?: false },
+  ): BatchEncoding<number[]>
   (text: string, options: EncodeOptions & ({ return_tensors: 'pt' } | { return_tensor: true })): BatchEncoding<Tensor>
   (
     text: readonly string[],
@@ -739,6 +812,21 @@ function contentOf(token: TokenContent): string {
   return typeof token === 'string' ? token : token.content
 }
 
+/** Columns of a list of encodings, as one encoding has them. */
+function columnsOf(encodings: readonly Readonly<Record<string, unknown>>[]): [string, unknown][] {
+  return Object.keys(encodings[0] ?? {}).map((name) => [name, encodings.map((one) => one[name])])
+}
+
+/** Rows of numbers, also of tensors. @throws RushlightError for anything else */
+function listOfRows(name: string, rows: unknown): number[][] {
+  const list = (isTensor(rows) ? rows.tolist() : rows) as unknown[]
+  if (!Array.isArray(list) || !list.every((row) => typeof row === 'object' && row !== null))
+    throw new RushlightError(
+      `pad: ${name}: expected a list of sequences, found ${Array.isArray(list) ? 'one' : typeof rows}`,
+    )
+  return list.map((row) => idList('pad', row as TokenIds))
+}
+
 /** 1 for the tokens of a sequence that begin in ranges of its text, through those that hold their last characters. */
 function assistantMask(encoding: BatchEncoding, row: number, ranges: readonly CharSpan[]): number[] {
   const mask = encoding.tokens(row).map(() => 0)
@@ -756,10 +844,19 @@ function side(name: string, given: string): Side {
   return given
 }
 
-function checkTexts(name: string, texts: readonly unknown[]): void {
-  const wrong = texts.findIndex((text) => typeof text !== 'string')
+/** Whether it is one text, not a batch. @param words a text is a list of words */
+function isOneText(text: TextOrBatch, words: boolean): text is Text {
+  return typeof text === 'string' || (words && !Array.isArray(text[0]))
+}
+
+function checkTexts(name: string, texts: readonly (Text | null)[], words: boolean): void {
+  const isText = (text: unknown) =>
+    words ? Array.isArray(text) && text.every((word) => typeof word === 'string') : typeof text === 'string'
+  const wrong = texts.findIndex((text) => !isText(text))
   if (wrong >= 0)
-    throw new RushlightError(`tokenizer: ${name}[${wrong}]: expected a string, found ${typeof texts[wrong]}`)
+    throw new RushlightError(
+      `tokenizer: ${name}[${wrong}]: expected ${words ? 'a list of words' : 'a string'}, found ${typeof texts[wrong]}`,
+    )
 }
 
 function chatTemplateOf(given: TokenizerConfig['chat_template']): ChatTemplate | null {

@@ -118,11 +118,46 @@ CALLS = [
 TOKENIZERS = ["llama2", "gemma", "t5", "llama3", "qwen2", "roberta", "bert uncased"]
 
 
-def main():
+# ---- calls whose rows say where they come from
+
+TEXTS = ["To be, or not to be, that is the question", "na\u00efve  caf\u00e9 \u4e2d\u6587 12", ""]
+PAIRS = ["Whether 'tis nobler in the mind to suffer", "the slings and arrows", "x"]
+WORDS = [["To", "be,", "or not", "caf\u00e9"], ["12", "\u4e2d\u6587", "x"]]
+ENCODINGS = [
+    ([TEXTS], {"return_offsets_mapping": True, "return_length": True}),
+    ([TEXTS, PAIRS], {"return_offsets_mapping": True, "padding": True, "padding_side": "left"}),
+    ([TEXTS[0]], {"truncation": True, "max_length": 8, "return_overflowing_tokens": True, "return_offsets_mapping": True}),
+    ([TEXTS], {"truncation": True, "max_length": 9, "stride": 3, "return_overflowing_tokens": True, "padding": True}),
+    ([TEXTS], {"truncation": True, "max_length": 9, "stride": 2, "return_overflowing_tokens": True, "truncation_side": "left"}),
+    ([TEXTS[:2], PAIRS[:2]], {"truncation": "only_second", "max_length": 26, "stride": 1, "return_overflowing_tokens": True, "return_offsets_mapping": True}),
+    ([PAIRS[:2], TEXTS[:2]], {"truncation": "only_first", "max_length": 26, "stride": 1, "return_overflowing_tokens": True, "padding": "max_length"}),
+    ([WORDS], {"is_split_into_words": True, "return_offsets_mapping": True, "padding": True}),
+    ([WORDS[0]], {"is_split_into_words": True}),
+    ([WORDS, WORDS[::-1]], {"is_split_into_words": True, "return_offsets_mapping": True}),
+]  # fmt: skip
+
+
+def encodings_of(tokenizer):
     out = []
+    for texts, options in ENCODINGS:
+        given = dict(options)
+        tokenizer.truncation_side = given.pop("truncation_side", "right")
+        try:
+            result = tokenizer(*texts, **given)
+        except BaseException:  # texts of this vocabulary are too short or long for what is asked; a panic of the library among them
+            continue
+        rows = len(result.encodings)
+        out.append({"texts": texts, "options": options, "result": dict(result), "words": [result.word_ids(i) for i in range(rows)], "sequences": [result.sequence_ids(i) for i in range(rows)], "tokens": [result.tokens(i) for i in range(rows)]})
+    tokenizer.truncation_side = "right"
+    return out
+
+
+def main():
+    out, encodings = [], {}
     for kind in TOKENIZERS:
         backend = Tokenizer.from_str(json.dumps(KINDS[kind]["json"]))
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="</s>")
+        encodings[kind] = encodings_of(tokenizer)
         for template, chat, options in CALLS:
             given = {**options, "chat_template": TEMPLATES[template]}
             result = tokenizer.apply_chat_template(CHATS[chat], **given)
@@ -131,7 +166,7 @@ def main():
                 text = {k: v for k, v in given.items() if k not in MASK}
                 case["text"] = tokenizer.apply_chat_template(CHATS[chat], **text, tokenize=False)
             out.append(case)
-    text = json.dumps({"templates": TEMPLATES, "chats": CHATS, "calls": out}, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps({"templates": TEMPLATES, "chats": CHATS, "calls": out, "encodings": encodings}, ensure_ascii=False, separators=(",", ":"))
     data = gzip.compress(text.encode(), 9, mtime=0)
     (HERE / "chats.json.gz").write_bytes(data)
     print(f"chats: {len(out)} calls, {len(data)} bytes")

@@ -196,10 +196,16 @@ test('options that are unknown, unsupported or senseless are refused by name', a
     () =>
       tokenizer._call(texts[0] ?? 'a', texts[1], options)
   assert.throws(call({ paddding: true }), /unsupported option paddding\. Supported: .*padding/)
-  assert.throws(call({ return_overflowing_tokens: true }), /unsupported option return_overflowing_tokens/)
-  assert.throws(call({ is_split_into_words: true }), /unsupported option is_split_into_words/)
-  assert.throws(call({ stride: 2 }), /unsupported option stride/)
   assert.not.throws(call({ stride: 0, verbose: false, return_offsets_mapping: false }))
+  assert.throws(
+    call({ return_overflowing_tokens: true, truncation: true, max_length: 3 }, 'a b', 'c d'),
+    /return_overflowing_tokens with two texts and truncation: "longest_first" is not supported/,
+  )
+  assert.throws(
+    call({ stride: 2, truncation: true, max_length: 2 }, 'a long text'),
+    /stride: expected less than the 2 ids/,
+  )
+  assert.throws(call({ is_split_into_words: true }, ['a'], 'b'), /text_pair\[0\]: expected a list of words/)
   assert.throws(call({ padding: 'longst' }), /padding: "longst" is not supported/)
   assert.throws(call({ truncation: 'first' }), /truncation: "first" is not supported/)
   assert.throws(call({ padding_side: 'top', padding: true }), /padding_side: "top" is not supported/)

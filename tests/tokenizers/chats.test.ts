@@ -6,13 +6,24 @@ import type { Tensor } from '../../src/tensor/tensor.ts'
 import {
   type ChatMessage,
   type ChatOptions,
+  type EncodeOptions,
   PreTrainedTokenizer,
   type TokenizerJson,
 } from '../../src/tokenizers/index.ts'
 import { golden } from './golden.ts'
 
+interface Encoding {
+  texts: (string | string[] | string[][])[]
+  options: EncodeOptions
+  result: Record<string, unknown>
+  words: (number | null)[][]
+  sequences: (number | null)[][]
+  tokens: string[][]
+}
+
 const { kinds } = golden<{ kinds: Record<string, { json: TokenizerJson }> }>('kinds')
-const { templates, chats, calls } = golden<{
+const { templates, chats, calls, encodings } = golden<{
+  encodings: Record<string, Encoding[]>
   templates: Record<string, string>
   chats: Record<string, ChatMessage[]>
   calls: {
@@ -47,6 +58,42 @@ for (const { kind, template, chat, options, text, result } of calls)
     const { return_assistant_tokens_mask: _, ...plain } = given
     assert.equal(tokenizer.apply_chat_template(chats[chat], { ...plain, tokenize: false }), text)
   })
+
+for (const [kind, cases] of Object.entries(encodings))
+  test(`${kind}: where the tokens of ${cases.length} calls come from`, () => {
+    const tokenizer = tokenizerOf(kind)
+    for (const { texts, options, result, words, sequences, tokens } of cases) {
+      const encoding = tokenizer._call(texts[0], texts[1], options)
+      const { token_type_ids: _, ...expected } = result
+      const what = JSON.stringify([texts, options])
+      assert.equal({ ...encoding }, expected, what)
+      words.forEach((row, i) => {
+        assert.equal(encoding.word_ids(i), row, what)
+        assert.equal(encoding.sequence_ids(i), sequences[i], what)
+        assert.equal(encoding.tokens(i), tokens[i], what)
+      })
+    }
+  })
+
+test('pad: encodings of one text each, or of rows', () => {
+  const tokenizer = tokenizerOf('llama2')
+  const texts = ['To be', 'or not to be']
+  const batch = tokenizer(texts, { padding: true, padding_side: 'left', return_tensors: 'pt' })
+  const padded = tokenizer.pad(
+    texts.map((text) => tokenizer(text)),
+    { padding_side: 'left', return_tensors: 'pt' },
+  )
+  assert.equal((padded.input_ids as Tensor).tolist(), batch.input_ids.tolist())
+  assert.equal((padded.attention_mask as Tensor).tolist(), batch.attention_mask!.tolist())
+  const { input_ids } = tokenizer(texts)
+  const rows = tokenizer.pad({ input_ids }, { pad_to_multiple_of: 8 })
+  assert.is((rows.input_ids as number[][])[0].length % 8, 0)
+  assert.is((rows.attention_mask as number[][])[0].at(-1), 0)
+  assert.throws(() => tokenizer.pad({ input_ids: [1, 2] }), /input_ids: expected a list of sequences/)
+  assert.throws(() => tokenizer.pad([]), /expected input_ids, found none/)
+  assert.throws(() => tokenizer.pad({ input_ids }, { pading: true } as object), /unsupported option pading/)
+  assert.equal(tokenizer.decode(input_ids as number[][], { skip_special_tokens: true }), texts)
+})
 
 test('masks as tensors; characters that mark their ends are not among those of the chat', () => {
   const tokenizer = tokenizerOf('qwen2')
