@@ -38,6 +38,11 @@ export interface AttentionOptions {
   dropout_p?: number
 }
 
+/** Positions as ids, (T) or (B,T), for a table of learned ones. */
+export function positionIds({ positions }: Context): Tensor {
+  return positions instanceof Tensor ? positions : arange(positions.start, positions.start + positions.length)
+}
+
 /** Heads of a projection: (B,T,H·D) to (B,H,T,D). */
 export function splitHeads(x: Tensor, headDim: number): Tensor {
   const [B, T, width] = x.shape

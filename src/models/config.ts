@@ -67,17 +67,22 @@ export class PreTrainedConfig {
   static readonly model_type: string = ''
   /** Defaults of the architecture. */
   static readonly defaults: Readonly<Record<string, unknown>> = {}
+  /** Usual names of keys that the architecture calls otherwise: `{ hidden_size: 'n_embd' }`. Both can be given and read. */
+  static readonly attribute_map: Readonly<Record<string, string>> = {}
 
   /** What was given, in its order and spelling. */
   readonly #given: Readonly<Record<string, unknown>>
 
   constructor(given: Readonly<Record<string, unknown>> = {}) {
-    const { model_type, defaults } = new.target
-    const { num_labels, torch_dtype, ...rest } = given
+    const { model_type, defaults, attribute_map } = new.target
+    const spelled = Object.entries(given).map(([key, value]) => [attribute_map[key] ?? key, value])
+    const { num_labels, torch_dtype, ...rest } = Object.fromEntries(spelled) as Record<string, unknown>
     checkNumbers(model_type, defaults, rest)
     this.#given = given
     Object.assign(this, common, defaults, rest, { model_type })
     const own = this as Record<string, unknown>
+    for (const [alias, key] of Object.entries(attribute_map))
+      Object.defineProperty(this, alias, { get: () => own[key], set: (value) => (own[key] = value), enumerable: false })
     if (torch_dtype !== undefined && rest.dtype === undefined) own.dtype = torch_dtype
     // Python keeps the number of labels as the size of id2label.
     if (typeof num_labels === 'number' && rest.id2label === undefined)

@@ -11,7 +11,7 @@ import { batch, checkInputs, type IntInput, labelTensor, oneOf } from './inputs.
 import { causalLMLoss, sequenceClassificationLoss } from './losses.ts'
 import { PreTrainedModel } from './model.ts'
 import type { BaseModelOutput, CausalLMOutput, SequenceClassifierOutput } from './outputs.ts'
-import type { RotaryEmbedding } from './rope.ts'
+import type { Positions, RotaryEmbedding } from './rope.ts'
 
 /** What decoders are called with. */
 export interface DecoderInputs {
@@ -109,6 +109,11 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
     }
   }
 
+  /** Where T tokens stand behind what the cache holds, when nobody says: padding counts, as in Python. */
+  protected positionsOf(_mask: Tensor | null, past: number, T: number): Positions {
+    return { start: past, length: T }
+  }
+
   /** Positions and masks of T tokens behind what the cache holds. */
   private context(inputs: DecoderInputs, T: number, cache: Cache | null): Context {
     const { name } = this.constructor
@@ -122,7 +127,7 @@ export abstract class DecoderModel<C extends PreTrainedConfig = PreTrainedConfig
       throw new RushlightError(
         `${name}: output_attentions needs weights that the fused attention never stores. Hint: from_pretrained(…, { attn_implementation: 'eager' })`,
       )
-    const positions = batch(name, 'position_ids', inputs.position_ids) ?? { start: past, length: T }
+    const positions = batch(name, 'position_ids', inputs.position_ids) ?? this.positionsOf(mask, past, T)
     const padded = mask !== null && mask.ne(1).any().item() === 1
     return {
       positions,

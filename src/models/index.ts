@@ -18,6 +18,7 @@ export {
   BertLMHeadModel,
   BertModel,
 } from './bert.ts'
+export { BloomConfig, BloomForCausalLM, BloomForSequenceClassification, BloomModel } from './bloom.ts'
 export { type Cache, DynamicCache, QuantizedCache, type QuantizedCacheConfig, StaticCache } from './cache.ts'
 export {
   PreTrainedConfig,
@@ -30,6 +31,8 @@ export { FalconConfig, FalconForCausalLM, FalconForSequenceClassification, Falco
 export { GemmaConfig, GemmaForCausalLM, GemmaForSequenceClassification, GemmaModel } from './gemma.ts'
 export { Gemma2Config, Gemma2ForCausalLM, Gemma2ForSequenceClassification, Gemma2Model } from './gemma2.ts'
 export { Gemma3ForCausalLM, Gemma3TextConfig, Gemma3TextForSequenceClassification, Gemma3TextModel } from './gemma3.ts'
+export { GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel, GPT2Model } from './gpt2.ts'
+export { GPTNeoConfig, GPTNeoForCausalLM, GPTNeoForSequenceClassification, GPTNeoModel } from './gpt_neo.ts'
 export { GPTNeoXConfig, GPTNeoXForCausalLM, GPTNeoXForSequenceClassification, GPTNeoXModel } from './gpt_neox.ts'
 export { GraniteConfig, GraniteForCausalLM, GraniteModel } from './granite.ts'
 export { Lfm2Config, Lfm2ForCausalLM, Lfm2Model } from './lfm2.ts'
@@ -43,6 +46,7 @@ export { MambaConfig, MambaForCausalLM, MambaModel } from './mamba.ts'
 export { MistralConfig, MistralForCausalLM, MistralForSequenceClassification, MistralModel } from './mistral.ts'
 export { PreTrainedModel } from './model.ts'
 export type { LoadingInfo } from './loading.ts'
+export { OPTConfig, OPTForCausalLM, OPTForSequenceClassification, OPTModel } from './opt.ts'
 export { PhiConfig, PhiForCausalLM, PhiForSequenceClassification, PhiModel } from './phi.ts'
 export type { FromPretrainedOptions } from './pretrained.ts'
 export { Olmo2Config, Olmo2ForCausalLM, Olmo2ForSequenceClassification, Olmo2Model } from './olmo2.ts'

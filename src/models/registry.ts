@@ -30,6 +30,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
       },
     }
   },
+  bloom: async () => {
+    const m = await import('./bloom.ts')
+    return decoder(m.BloomConfig, m.BloomModel, m.BloomForCausalLM, m.BloomForSequenceClassification)
+  },
   falcon: async () => {
     const m = await import('./falcon.ts')
     return decoder(m.FalconConfig, m.FalconModel, m.FalconForCausalLM, m.FalconForSequenceClassification)
@@ -44,6 +48,14 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   },
   gemma3: gemma3Text,
   gemma3_text: gemma3Text,
+  gpt2: async () => {
+    const m = await import('./gpt2.ts')
+    return decoder(m.GPT2Config, m.GPT2Model, m.GPT2LMHeadModel, m.GPT2ForSequenceClassification)
+  },
+  gpt_neo: async () => {
+    const m = await import('./gpt_neo.ts')
+    return decoder(m.GPTNeoConfig, m.GPTNeoModel, m.GPTNeoForCausalLM, m.GPTNeoForSequenceClassification)
+  },
   gpt_neox: async () => {
     const m = await import('./gpt_neox.ts')
     return decoder(m.GPTNeoXConfig, m.GPTNeoXModel, m.GPTNeoXForCausalLM, m.GPTNeoXForSequenceClassification)
@@ -75,6 +87,10 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
   olmoe: async () => {
     const m = await import('./olmoe.ts')
     return decoder(m.OlmoeConfig, m.OlmoeModel, m.OlmoeForCausalLM)
+  },
+  opt: async () => {
+    const m = await import('./opt.ts')
+    return decoder(m.OPTConfig, m.OPTModel, m.OPTForCausalLM, m.OPTForSequenceClassification)
   },
   phi: async () => {
     const m = await import('./phi.ts')

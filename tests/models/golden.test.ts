@@ -162,8 +162,11 @@ for (const name of readdirSync(root).filter((n) => n.includes(process.env.RUSHLI
       assert.equal([...names].sort(), wanted.sort())
       // Some gradients are zero but for rounding: each is compared at the scale of its own largest, or a thousandth of the model's.
       const largest = Math.max(...wanted.map((n) => Math.max(...flat(expected[`grad.${n}`]).map(Math.abs))))
+      const { transposed } = classes[golden.class]
       for (const [n, parameter] of model.named_parameters()) {
-        const [a, e] = [flat(parameter.grad as Tensor), flat(expected[`grad.${n}`])]
+        const theirs = expected[`grad.${n}`]
+        const turned = transposed.some((pattern) => pattern.test(n))
+        const [a, e] = [flat(parameter.grad as Tensor), tidy(() => flat(turned ? theirs.t() : theirs))]
         const scale = Math.max(...e.map(Math.abs), largest * 1e-3)
         const worst = a.reduce((w, x, i) => Math.max(w, Math.abs(x - e[i])), 0)
         assert.ok(worst < 2e-4 * scale, `grad of ${n}: ${worst} at scale ${scale}`)
