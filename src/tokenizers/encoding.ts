@@ -99,6 +99,24 @@ export class BatchEncoding<T extends Encoded = Encoded> {
     return (sequences[token] ?? -1) < 0 ? null : { start: starts[token], end: ends[token] }
   }
 
+  /** Which of two texts a token is of, or null for a special one: `token_to_sequence(token)`, or `(sequence, token)`. */
+  token_to_sequence(batch_or_token_index: number, token_index?: number): number | null {
+    const [batch, token] = token_index === undefined ? [0, batch_or_token_index] : [batch_or_token_index, token_index]
+    return orNull(this.#row('token_to_sequence', batch).sequences[token] ?? -1)
+  }
+
+  /**
+   * The tokens of a word, `end` after the last, or null: `word_to_tokens(word)`, or `word_to_tokens(sequence, word)`.
+   * @param sequence_index which of two texts
+   */
+  word_to_tokens(batch_or_word_index: number, word_index?: number, sequence_index = 0): CharSpan | null {
+    const [batch, word] = word_index === undefined ? [0, batch_or_word_index] : [batch_or_word_index, word_index]
+    const { words, sequences } = this.#row('word_to_tokens', batch)
+    const isOf = (one: number, i: number) => one === word && sequences[i] === sequence_index
+    const start = words.findIndex(isOf)
+    return start < 0 ? null : { start, end: words.findLastIndex(isOf) + 1 }
+  }
+
   /** The word that a token is of, or null for a special one: `token_to_word(token)`, or `(sequence, token)`. */
   token_to_word(batch_or_token_index: number, token_index?: number): number | null {
     const [batch, token] = token_index === undefined ? [0, batch_or_token_index] : [batch_or_token_index, token_index]

@@ -127,6 +127,11 @@ test('an encoding says where its tokens come from', () => {
   assert.is(encoding.token_to_chars(0, 0), null)
   assert.is(encoding.word_ids(0)[at], 1)
   assert.is(encoding.token_to_word(0, at), 1)
+  assert.is(encoding.token_to_sequence(0, at), 0)
+  const au = encoding.word_to_tokens(0, 1)!
+  assert.equal(encoding.word_ids(0).slice(au.start, au.end), new Array(au.end - au.start).fill(1))
+  assert.is(encoding.word_ids(0)[au.end], 2)
+  assert.is(encoding.word_to_tokens(0, 9), null)
   const second = encoding.char_to_token(0, 0, 1)!
   assert.is(encoding.sequence_ids(0)[second], 1)
   assert.is(encoding.sequence_ids(1).at(-1), null, 'padding is of neither')
