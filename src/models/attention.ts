@@ -127,4 +127,4 @@ function weighed(
 }
 
 /** What Python masks with: rows without anything to see stay finite. */
-const LOWEST = -3.4028234663852886e38
+export const LOWEST = -3.4028234663852886e38

@@ -1,6 +1,5 @@
 // BERT (Devlin et al. 2018): post-norm encoder with learned positions and segment embeddings.
 import { ModuleList } from '../nn/containers.ts'
-import * as F from '../nn/functional.ts'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.ts'
 import { Module } from '../nn/module.ts'
 import { Parameter } from '../nn/parameter.ts'
@@ -10,6 +9,8 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { ShapeError, unsupported } from '../util/errors.ts'
 import { ACT2FN, type Activation } from './activations.ts'
 import { PreTrainedConfig } from './config.ts'
+import { inThisScope } from './decoder.ts'
+import { attendAround, type EncoderContext, encoderContext } from './encoder.ts'
 import { batch, checkInputs, type IntInput, labelTensor, oneOf } from './inputs.ts'
 import { causalLMLoss, maskedLMLoss, sequenceClassificationLoss } from './losses.ts'
 import { PreTrainedModel } from './model.ts'
@@ -73,14 +74,7 @@ class BertEmbeddings extends Module<
   }
 }
 
-/** What a layer needs to know of the batch. */
-interface Context {
-  /** (B,T) of bool: which tokens are not padding; null when all are. */
-  key_padding_mask: Tensor | null
-  is_causal: boolean
-}
-
-class BertSelfAttention extends Module<[x: Tensor, context: Context], Tensor> {
+class BertSelfAttention extends Module<[x: Tensor, context: EncoderContext], Tensor> {
   query: Linear
   key: Linear
   value: Linear
@@ -98,15 +92,9 @@ class BertSelfAttention extends Module<[x: Tensor, context: Context], Tensor> {
     this.value = new Linear(H, H)
   }
 
-  forward(x: Tensor, { key_padding_mask, is_causal }: Context): Tensor {
-    const [B, T, H] = x.shape
-    const split = (y: Tensor) => y.view([B, T, this.heads, H / this.heads]).transpose(1, 2) // (B,Hq,T,D)
-    const out = F.scaled_dot_product_attention(split(this.query(x)), split(this.key(x)), split(this.value(x)), {
-      is_causal,
-      key_padding_mask,
-      dropout_p: this.training ? this.dropout_p : 0,
-    })
-    return out.transpose(1, 2).reshape([B, T, H])
+  forward(x: Tensor, context: EncoderContext): Tensor {
+    const projections = [this.query(x), this.key(x), this.value(x)]
+    return attendAround(projections, this.heads, context, this.training ? this.dropout_p : 0)
   }
 }
 
@@ -128,7 +116,7 @@ class BertResidual extends Module<[x: Tensor, residual: Tensor], Tensor> {
   }
 }
 
-class BertAttention extends Module<[x: Tensor, context: Context], Tensor> {
+class BertAttention extends Module<[x: Tensor, context: EncoderContext], Tensor> {
   self: BertSelfAttention
   output: BertResidual
 
@@ -138,7 +126,7 @@ class BertAttention extends Module<[x: Tensor, context: Context], Tensor> {
     this.output = new BertResidual(config.hidden_size, config)
   }
 
-  forward(x: Tensor, context: Context): Tensor {
+  forward(x: Tensor, context: EncoderContext): Tensor {
     return this.output(this.self(x, context), x)
   }
 }
@@ -158,7 +146,7 @@ class BertIntermediate extends Module<[x: Tensor], Tensor> {
   }
 }
 
-class BertLayer extends Module<[x: Tensor, context: Context], Tensor> {
+class BertLayer extends Module<[x: Tensor, context: EncoderContext], Tensor> {
   attention: BertAttention
   intermediate: BertIntermediate
   output: BertResidual
@@ -170,14 +158,14 @@ class BertLayer extends Module<[x: Tensor, context: Context], Tensor> {
     this.output = new BertResidual(config.intermediate_size, config)
   }
 
-  forward(x: Tensor, context: Context): Tensor {
+  forward(x: Tensor, context: EncoderContext): Tensor {
     const h = this.attention(x, context)
     return this.output(this.intermediate(h), h) // (B,T,H)
   }
 }
 
 /** Gives the output of every layer, or of the last alone. */
-class BertEncoder extends Module<[x: Tensor, context: Context, all: boolean], Tensor[]> {
+class BertEncoder extends Module<[x: Tensor, context: EncoderContext, all: boolean], Tensor[]> {
   layer: ModuleList<BertLayer>
 
   constructor(config: BertConfig) {
@@ -185,7 +173,7 @@ class BertEncoder extends Module<[x: Tensor, context: Context, all: boolean], Te
     this.layer = new ModuleList(Array.from({ length: config.num_hidden_layers }, () => new BertLayer(config)))
   }
 
-  forward(x: Tensor, context: Context, all: boolean): Tensor[] {
+  forward(x: Tensor, context: EncoderContext, all: boolean): Tensor[] {
     const states: Tensor[] = []
     for (const layer of this.layer) {
       x = layer(x, context)
@@ -220,6 +208,8 @@ export interface BertInputs {
   /** (B,T,H) in place of ids. */
   inputs_embeds?: Tensor | null
   output_hidden_states?: boolean
+  /** Needs `attn_implementation: 'eager'`. */
+  output_attentions?: boolean
 }
 
 const INPUTS = [
@@ -229,6 +219,7 @@ const INPUTS = [
   'position_ids',
   'inputs_embeds',
   'output_hidden_states',
+  'output_attentions',
   'return_dict',
 ]
 
@@ -268,14 +259,18 @@ export class BertModel extends PreTrainedModel<BertConfig, [inputs: BertInputs],
     const ids = of('input_ids')
     oneOf('BertModel', ids, inputs.inputs_embeds)
     const mask = of('attention_mask')
-    const padded = mask !== null && mask.ne(1).any().item() === 1
     const x = this.embeddings(ids, of('token_type_ids'), of('position_ids'), inputs.inputs_embeds ?? null)
-    const context = { key_padding_mask: padded ? mask.to('bool') : null, is_causal: this.config.is_decoder }
+    const context = encoderContext('BertModel', this.config, mask, inputs.output_attentions)
     const states = this.encoder(x, context, inputs.output_hidden_states ?? false)
     const last_hidden_state = states.at(-1) ?? x // (B,T,H)
     const hidden_states = inputs.output_hidden_states ? [x, ...states] : undefined
     const pooler_output = this.pooler?.(last_hidden_state)
-    return { last_hidden_state, ...(pooler_output && { pooler_output }), ...(hidden_states && { hidden_states }) }
+    return {
+      last_hidden_state,
+      ...(pooler_output && { pooler_output }),
+      ...(hidden_states && { hidden_states }),
+      ...(context.attentions && { attentions: context.attentions.map(inThisScope) }),
+    }
   }
 }
 
@@ -354,10 +349,10 @@ abstract class BertWithLMHead extends PreTrainedModel<BertConfig, [inputs: BertL
   protected abstract loss(logits: Tensor, labels: Tensor): Tensor
 
   forward({ labels, ...inputs }: BertLMInputs): CausalLMOutput {
-    const { last_hidden_state, hidden_states } = this.bert(inputs)
+    const { last_hidden_state, pooler_output: _, ...rest } = this.bert(inputs)
     const logits = this.cls(last_hidden_state) // (B,T,V)
     const targets = batch('BertForMaskedLM', 'labels', labels)
-    return { ...(targets && { loss: this.loss(logits, targets) }), logits, ...(hidden_states && { hidden_states }) }
+    return { ...(targets && { loss: this.loss(logits, targets) }), logits, ...rest }
   }
 }
 
@@ -405,10 +400,10 @@ export class BertForSequenceClassification extends PreTrainedModel<
   }
 
   forward({ labels, ...inputs }: BertClassifierInputs): SequenceClassifierOutput {
-    const { pooler_output, hidden_states } = this.bert(inputs)
+    const { pooler_output, last_hidden_state: _, ...rest } = this.bert(inputs)
     const logits = this.classifier(this.dropout(pooler_output as Tensor)) // (B,C)
     const targets = labelTensor(labels, this.config)
     const loss = targets && sequenceClassificationLoss(logits, targets, this.config)
-    return { ...(loss && { loss }), logits, ...(hidden_states && { hidden_states }) }
+    return { ...(loss && { loss }), logits, ...rest }
   }
 }

@@ -151,7 +151,7 @@ function noRotary(): never {
 }
 
 /** A tensor that was kept out of all scopes, handed to the present one. */
-function inThisScope(kept: Tensor): Tensor {
+export function inThisScope(kept: Tensor): Tensor {
   const view = kept.view(kept.shape)
   kept.dispose()
   return view

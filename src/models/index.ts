@@ -27,6 +27,13 @@ export {
   ropeParameters,
 } from './config.ts'
 export type { CausalInputs, DecoderClassifierInputs, DecoderInputs } from './decoder.ts'
+export {
+  DistilBertConfig,
+  DistilBertForMaskedLM,
+  DistilBertForSequenceClassification,
+  type DistilBertInputs,
+  DistilBertModel,
+} from './distilbert.ts'
 export { FalconConfig, FalconForCausalLM, FalconForSequenceClassification, FalconModel } from './falcon.ts'
 export { GemmaConfig, GemmaForCausalLM, GemmaForSequenceClassification, GemmaModel } from './gemma.ts'
 export { Gemma2Config, Gemma2ForCausalLM, Gemma2ForSequenceClassification, Gemma2Model } from './gemma2.ts'

@@ -34,6 +34,17 @@ const ARCHITECTURES: Record<string, () => Promise<Architecture>> = {
     const m = await import('./bloom.ts')
     return decoder(m.BloomConfig, m.BloomModel, m.BloomForCausalLM, m.BloomForSequenceClassification)
   },
+  distilbert: async () => {
+    const m = await import('./distilbert.ts')
+    return {
+      config: m.DistilBertConfig,
+      models: {
+        base: m.DistilBertModel,
+        'masked-lm': m.DistilBertForMaskedLM,
+        'sequence-classification': m.DistilBertForSequenceClassification,
+      },
+    }
+  },
   falcon: async () => {
     const m = await import('./falcon.ts')
     return decoder(m.FalconConfig, m.FalconModel, m.FalconForCausalLM, m.FalconForSequenceClassification)

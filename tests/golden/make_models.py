@@ -64,7 +64,7 @@ def make_batches(model, generator, length):
         if name != "plain":
             ids, mask = padded(ids, [length, length - 3, length // 2][:rows], pad, name)
             batch = {"input_ids": ids, "attention_mask": mask}
-        if "bert" in config.model_type and config.type_vocab_size > 1 and name != "left":
+        if getattr(config, "type_vocab_size", 1) > 1 and name != "left":
             batch["token_type_ids"] = (torch.arange(length) > length // 2).long().expand(rows, -1) * (config.type_vocab_size - 1)
         if "Classification" in kind:
             regression = config.num_labels == 1
