@@ -17,6 +17,16 @@ export function bytesOf<T extends Editable<T>>(text: T): T {
   return typeof text === 'string' ? (byteCharactersOf(text) as unknown as T) : text.replace(/[^]/gu, byteCharactersOf)
 }
 
+/** A part of a text and what takes its place. */
+export type Replacement = readonly [part: string, content: string]
+
+/** Replaces the parts that a text consists of. */
+export function replaceParts<T extends Editable<T>>(text: T, replacements: readonly Replacement[]): T {
+  const given: unknown = text
+  if (given instanceof Aligned) return given.replaceParts(replacements) as unknown as T
+  return replacements.map(([, content]) => content).join('') as unknown as T
+}
+
 /** A character and the marks that combine with it: what normal forms look at together. */
 const CLUSTER = /(?:[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?|[\uac00-\ud7a3][\u11a8-\u11c2]|\P{M})\p{M}*|\p{M}+/gu
 
@@ -67,15 +77,27 @@ export class Aligned implements Editable<Aligned> {
 
   /** What is put in comes from the last character that it replaces; from the next one where it replaces none. */
   replace(pattern: RegExp, replacement: (match: string) => string): Aligned {
-    return this.edit(pattern, replacement, (_, content, start, end) => {
+    return this.edit(matchesOf(this.text, pattern), replacement, (match, content, start, end) => {
       const last = end > start ? end - 1 : Math.min(start, this.length - 1)
-      return Array.from(content, () => last)
+      return content === match ? indices(match, start) : Array.from(content, () => last)
     })
+  }
+
+  /** Replaces the parts that the text consists of, character by character. */
+  replaceParts(replacements: readonly Replacement[]): Aligned {
+    let end = 0
+    let next = 0
+    const matches = replacements.map(([part]): Match => ({ 0: part, index: (end += part.length) - part.length }))
+    return this.edit(
+      matches,
+      () => replacements[next++][1],
+      (part, _, start) => indices(part, start),
+    )
   }
 
   normalize(form: string): Aligned {
     return this.edit(
-      CLUSTER,
+      this.text.matchAll(CLUSTER),
       (cluster) => cluster.normalize(form),
       (cluster, content, start) => normalOrigins(cluster, content, start, form),
     )
@@ -87,7 +109,7 @@ export class Aligned implements Editable<Aligned> {
 
   /** @param originOf for each character of the new content, the position whose source it has */
   private edit(
-    pattern: RegExp,
+    matches: Iterable<Match>,
     replacement: (match: string) => string,
     originOf: (match: string, content: string, start: number, end: number) => number[],
   ): Aligned {
@@ -102,9 +124,7 @@ export class Aligned implements Editable<Aligned> {
         ends.push(this.ends[done])
       }
     }
-    for (const { 0: match, index } of this.text.matchAll(
-      pattern.global ? pattern : new RegExp(pattern, `g${pattern.flags}`),
-    )) {
+    for (const { 0: match, index } of matches) {
       keep(index)
       done = index + match.length
       const content = replacement(match)
@@ -118,11 +138,28 @@ export class Aligned implements Editable<Aligned> {
         }
       }
       text += content
-      if (!pattern.global) break
     }
     keep(this.length)
     return new Aligned(text, starts, ends)
   }
+}
+
+/** A part of a text, and where it begins. */
+interface Match {
+  readonly 0: string
+  readonly index: number
+}
+
+function matchesOf(text: string, pattern: RegExp): Iterable<Match> {
+  if (pattern.global) return text.matchAll(pattern)
+  const first = pattern.exec(text)
+  return first ? [first] : []
+}
+
+/** Positions of a text's characters. */
+function indices(text: string, start: number): number[] {
+  let at = start
+  return Array.from(text, (char) => (at += char.length) - char.length)
 }
 
 /**

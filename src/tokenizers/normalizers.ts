@@ -1,8 +1,8 @@
 // Normalizers: what is done to a text before it is split.
-import { PrecompiledNormalizer } from '@huggingface/tokenizers'
-import { bytesOf, type Editable } from './aligned.ts'
+import { bytesOf, type Editable, replaceParts } from './aligned.ts'
 import { type Component, kindOf } from './format.ts'
 import { type PatternJson, patternOf } from './patterns.ts'
+import { precompiledReplacements } from './precompiled.ts'
 import { ACCENTS, CONTROLS, IDEOGRAPHS, NMT_REMOVED, NMT_SPACES, SPACE } from './unicode.ts'
 
 export type Normalizer = <T extends Editable<T>>(text: T) => T
@@ -44,16 +44,9 @@ const NORMALIZERS: Record<string, (options: Component) => Normalizer> = {
     return (text) => text.replace(regex, () => content as string)
   },
   ByteLevel: () => bytesOf,
-  Precompiled: (options) => {
-    const precompiled = new PrecompiledNormalizer(
-      options as unknown as ConstructorParameters<typeof PrecompiledNormalizer>[0],
-    )
-    const normalize = (text: string) => precompiled.normalize(text)
-    // To keep track of the source, characters are taken by themselves.
-    return <T extends Editable<T>>(text: T): T => {
-      const plain: unknown = text
-      return typeof plain === 'string' ? (normalize(plain) as unknown as T) : text.replace(/\P{M}\p{M}*/gu, normalize)
-    }
+  Precompiled: ({ precompiled_charsmap }) => {
+    const replacements = precompiledReplacements(precompiled_charsmap as string)
+    return (text) => replaceParts(text, replacements(text.toString()))
   },
 }
 

@@ -117,6 +117,37 @@ def t5():
     return tokenizer
 
 
+def charsmap(table):
+    """A table of replacements as SentencePiece compiles it: a double array, each node with 256 places of its own."""
+    texts, nodes = b"", {b"": 0}
+    for key in table:
+        for n in range(1, len(key.encode()) + 1):
+            nodes.setdefault(key.encode()[:n], len(nodes))
+    units = [0] * (256 * (len(nodes) + 1))
+    place = {b"": 0}
+    for prefix, number in nodes.items():  # shorter ones first
+        base = 256 * (number + 1)
+        if prefix:
+            place[prefix] = 256 * (nodes[prefix[:-1]] + 1) ^ prefix[-1]
+        at = place[prefix]
+        units[at] |= ((at ^ base) << 10) | (prefix[-1] if prefix else 0)
+        if prefix.decode(errors="ignore") in table and prefix:
+            units[at] |= 1 << 8
+            units[base] = 1 << 31 | len(texts)
+            texts += table[prefix.decode()].encode() + b"\0"
+    trie = b"".join(u.to_bytes(4, "little") for u in units)
+    return len(trie).to_bytes(4, "little") + trie + texts
+
+
+CHARSMAP = {"\u00a0": " ", "\u3000": " ", "\n": " ", "\t": " ", "\u200b": "", "\ufb01": "fi", "\u00e9": "e\u0301", "e\u0301": "E", "\u00bd": "1/2", "\u2026": "...", "\uff01": "!", "\u0344": "\u0308\u0301", "\u1112\u1161": "\ud558", "\U0001f600": ":-)"}
+
+
+def precompiled():
+    tokenizer = t5()
+    tokenizer.normalizer = normal(normalizers.Precompiled(charsmap(CHARSMAP)), normalizers.Replace(Regex(" {2,}"), " "))
+    return tokenizer
+
+
 def xlm_roberta():
     tokenizer = unigram(normal(normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")), pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(SPACE, "always")]), False)
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
@@ -179,6 +210,7 @@ KINDS = {
     "Metaspace first, split": lambda: metaspace_bpe("first", True),
     "gemma": gemma,
     "t5": t5,
+    "precompiled": precompiled,
     "xlm-roberta": xlm_roberta,
     "albert": albert,
     "llama3": lambda: byte_level(split(LLAMA3), BYTE_LEVEL, ignore_merges=True, processor=processors.Sequence([processors.ByteLevel(trim_offsets=False), bos_template()])),
