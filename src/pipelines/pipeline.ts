@@ -1,7 +1,8 @@
 // pipeline(): a task's model, tokenizer and call in one, by name.
-import { HUB_OPTIONS, type HubOptions } from '../hub/open.ts'
+import type { HubOptions } from '../hub/open.ts'
 import type { FromPretrainedOptions } from '../models/pretrained.ts'
 import { PreTrainedModel } from '../models/model.ts'
+import { SOURCE_OPTIONS } from '../models/source.ts'
 import { PreTrainedTokenizer } from '../tokenizers/tokenizer.ts'
 import { checkOptions, RushlightError, shown, unsupported } from '../util/errors.ts'
 import { warn } from '../util/warn.ts'
@@ -52,8 +53,7 @@ const LOADING: readonly string[] = [
   'device_map',
   'config',
   'trust_remote_code',
-  'gguf_file',
-  ...HUB_OPTIONS,
+  ...SOURCE_OPTIONS,
 ]
 
 /**
@@ -84,13 +84,13 @@ export async function pipeline<T extends keyof Pipelines>(
   const entries = Object.entries(rest).filter(([, value]) => value !== undefined)
   const loading = { ...Object.fromEntries(entries.filter(([key]) => LOADING.includes(key))), ...model_kwargs }
   const calling = Object.fromEntries(entries.filter(([key]) => !LOADING.includes(key)))
-  const hub = Object.fromEntries(Object.entries(loading).filter(([key]) => HUB_OPTIONS.includes(key)))
+  const from = Object.fromEntries(Object.entries(loading).filter(([key]) => SOURCE_OPTIONS.includes(key)))
   const [unused] = Object.keys(loading)
   if (typeof source !== 'string' && unused !== undefined)
     throw new RushlightError(`pipeline: the model is loaded already, so ${unused} has no effect. Hint: give its path`)
   const loaded = typeof source === 'string' ? await load(source, loading) : source
   try {
-    const made = create(loaded, await tokenizerOf(source, tokenizer, hub), calling) as Pipelines[T]
+    const made = create(loaded, await tokenizerOf(source, tokenizer, from), calling) as Pipelines[T]
     if (typeof source === 'string') rest.progress_callback?.({ status: 'ready', task, model: source })
     return made
   } catch (error) {
@@ -102,12 +102,12 @@ export async function pipeline<T extends keyof Pipelines>(
 async function tokenizerOf(
   model: string | PreTrainedModel,
   given: string | PreTrainedTokenizer | undefined,
-  hub: HubOptions,
+  from: HubOptions & { gguf_file?: string },
 ): Promise<PreTrainedTokenizer> {
   if (given instanceof PreTrainedTokenizer) return given
   const path = given ?? (typeof model === 'string' ? model : undefined)
   if (path === undefined)
     throw new RushlightError('pipeline: a loaded model needs its tokenizer too. Hint: { model, tokenizer }')
   const { AutoTokenizer } = await import('../tokenizers/auto.ts')
-  return AutoTokenizer.from_pretrained(path, hub)
+  return AutoTokenizer.from_pretrained(path, from)
 }
